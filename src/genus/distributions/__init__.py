@@ -1,0 +1,7 @@
+"""Probability laws that torch lacks: masses over levels, drawn from noise that is an argument."""
+
+from genus.distributions.gaussian import DiagonalGaussian as DiagonalGaussian
+from genus.distributions.level import Bernoulli as Bernoulli
+from genus.distributions.level import Categorical as Categorical
+from genus.distributions.level import DiscretizedLogistic as DiscretizedLogistic
+from genus.distributions.level import LevelLaw as LevelLaw

@@ -1,0 +1,46 @@
+"""Gaussian laws with noise as an argument."""
+
+# Shapes: B batch, Z latent size.
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from genus.random import Noise
+
+
+@dataclass(frozen=True, eq=False)
+class DiagonalGaussian:
+    """Independent Gaussians; the last dimension is one event.
+
+    Args:
+        mean: ``(..., Z)``.
+        log_scale: ``(..., Z)``, log of the standard deviation.
+
+    Example:
+        >>> law = DiagonalGaussian(torch.zeros(1, 2), torch.zeros(1, 2))
+        >>> law.kl(law)
+        tensor([0.])
+    """
+
+    mean: Tensor
+    log_scale: Tensor
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Return the log density of events, ``(...)``."""
+        standard = (z - self.mean) * torch.exp(-self.log_scale)
+        entries = -0.5 * standard.square() - self.log_scale - 0.5 * math.log(2 * math.pi)
+        return entries.sum(-1)
+
+    def draw(self, noise: Noise) -> Tensor:
+        """Return a reparameterised draw ``(B, Z)`` of a batch of events."""
+        return self.mean + self.log_scale.exp() * noise.normal(*self.mean.shape[1:])
+
+    def kl(self, other: DiagonalGaussian) -> Tensor:
+        """Return the divergence of this law from another, in nats, ``(...)``."""
+        ratio = 2 * (self.log_scale - other.log_scale)
+        shift = (self.mean - other.mean) * torch.exp(-other.log_scale)
+        return 0.5 * (ratio.exp() + shift.square() - 1 - ratio).sum(-1)

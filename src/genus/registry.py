@@ -1,0 +1,104 @@
+"""Models by name: ours are found in `genus.models`, others through an entry point.
+
+A package that wants its models listed declares::
+
+    [project.entry-points."genus.models"]
+    anything = "their_package.their_module"
+
+The module is imported, and the `register` decorators in it do the rest.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.metadata
+import pkgutil
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from genus.config import build_config
+from genus.errors import ConfigError, near
+from genus.spec import Spec
+
+if TYPE_CHECKING:
+    from genus.families.base import Model
+
+ENTRY_POINT_GROUP = "genus.models"
+_models: dict[str, type[Model]] = {}
+
+M = TypeVar("M", bound="type[Model]")
+
+
+def register(name: str) -> Callable[[M], M]:
+    """Make a model class known under a name.
+
+    Raises:
+        ConfigError: another class has that name already.
+    """
+
+    def decorate(cls: M) -> M:
+        taken = _models.get(name)
+        if taken is not None and (taken.__module__, taken.__qualname__) != (
+            cls.__module__,
+            cls.__qualname__,
+        ):
+            raise ConfigError(
+                f"two models are called {name!r}: {taken.__module__}.{taken.__qualname__} and "
+                f"{cls.__module__}.{cls.__qualname__}; rename one"
+            )
+        cls.name = name
+        _models[name] = cls
+        return cls
+
+    return decorate
+
+
+@functools.cache
+def _discover() -> None:
+    """Import every module of `genus.models` and every installed plugin, once."""
+    import genus.models
+
+    for module in pkgutil.iter_modules(genus.models.__path__):
+        importlib.import_module(f"genus.models.{module.name}")
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
+        entry.load()
+
+
+def list_models() -> dict[str, type[Model]]:
+    """Return every registered model class by name, sorted."""
+    _discover()
+    return dict(sorted(_models.items()))
+
+
+def get(name: str) -> type[Model]:
+    """Return the model class of that name.
+
+    Raises:
+        ConfigError: there is none; the message has near matches.
+    """
+    known = list_models()
+    if name not in known:
+        raise ConfigError(f"there is no model {name!r}; {near(name, known)}")
+    return known[name]
+
+
+def create(name: str, spec: Spec, **config: Any) -> Model:
+    """Build a model with fresh weights.
+
+    Args:
+        name: a registered name, see `list_models`.
+        spec: what the data are; leave out the classes for an unconditional model.
+        config: options of the model's ``Config``.
+
+    Raises:
+        ConfigError: no such model or option, or a value that it cannot take.
+        SpecError: the model cannot work on such data.
+
+    Example:
+        >>> model = create("pixelcnn", Spec(shape=(1, 8, 8), levels=17), features=8, blocks=1)
+        >>> model.sample(2).shape
+        torch.Size([2, 1, 8, 8])
+    """
+    cls = get(name)
+    return cls(spec, build_config(cls.Config, config, name))
