@@ -35,7 +35,7 @@ def build_config(cls: type[T], values: Mapping[str, Any], owner: str) -> T:
         >>> build_config(Config, {"dept": 7}, "toy")
         Traceback (most recent call last):
         ...
-        genus.errors.ConfigError: toy cannot be configured: it has no option 'dept'; did you mean depth?
+        genus.errors.ConfigError: toy cannot be configured: it has no option 'dept'; did you...
     """
     import pydantic
 
@@ -70,7 +70,35 @@ def check_positive(config: object, *names: str) -> None:
         ConfigError: naming every field that is not.
     """
     values = {name: getattr(config, name) for name in names}
-    wrong = [f"{name}={value} must be above zero" for name, value in values.items() if not value > 0]
+    wrong = [
+        f"{name}={value} must be above zero" for name, value in values.items() if not value > 0
+    ]
+    if wrong:
+        raise ConfigError("; ".join(wrong))
+
+
+def check_odd(config: object, *names: str) -> None:
+    """Raise unless the named fields of a configuration are odd.
+
+    Raises:
+        ConfigError: naming every field that is not.
+    """
+    values = {name: getattr(config, name) for name in names}
+    wrong = [f"{name}={value} must be odd" for name, value in values.items() if value % 2 == 0]
+    if wrong:
+        raise ConfigError("; ".join(wrong))
+
+
+def check_share(config: object, *names: str) -> None:
+    """Raise unless the named fields of a configuration are at least 0 and below 1.
+
+    Raises:
+        ConfigError: naming every field that is not.
+    """
+    values = {name: getattr(config, name) for name in names}
+    wrong = [
+        f"{name}={v} must be at least 0 and below 1" for name, v in values.items() if not 0 <= v < 1
+    ]
     if wrong:
         raise ConfigError("; ".join(wrong))
 

@@ -122,7 +122,7 @@ class BatchNoise:
 
 
 def categorical_icdf(logits: Tensor, u: Tensor) -> Tensor:
-    """Return a draw from each categorical of ``logits`` (..., K) by inverse transform of ``u`` (...).
+    """Return levels (...) of categorical ``logits`` (..., K) by inverse transform of ``u`` (...).
 
     The cumulative sum runs in float64, so that the last level keeps its mass for any K.
     """

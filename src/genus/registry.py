@@ -96,7 +96,7 @@ def create(name: str, spec: Spec, **config: Any) -> Model:
         SpecError: the model cannot work on such data.
 
     Example:
-        >>> model = create("pixelcnn", Spec(shape=(1, 8, 8), levels=17), features=8, blocks=1)
+        >>> model = create("pixelcnn", Spec(shape=(1, 8, 8), levels=17), features=8, layers=1)
         >>> model.sample(2).shape
         torch.Size([2, 1, 8, 8])
     """

@@ -85,11 +85,14 @@ class Spec:
 
         if tuple(x.shape[1:]) != self.shape or x.dim() != len(self.shape) + 1:
             raise SpecError(
-                f"examples have shape {tuple(x.shape)}, expected (B, {', '.join(map(str, self.shape))})"
+                f"examples have shape {tuple(x.shape)}, "
+                f"expected (B, {', '.join(map(str, self.shape))})"
             )
         if not self.is_discrete:
             if not x.is_floating_point():
-                raise SpecError(f"continuous data must be floating point, got {x.dtype}; use x.float()")
+                raise SpecError(
+                    f"continuous data must be floating point, got {x.dtype}; use x.float()"
+                )
             if not bool(torch.isfinite(x).all()):
                 raise SpecError("the data hold NaN or infinity; drop or impute those rows first")
             return x
@@ -117,7 +120,9 @@ class Spec:
                 "create it with a Spec that has classes, or leave y out"
             )
         if tuple(y.shape) != (n,) or y.is_floating_point():
-            raise SpecError(f"labels must be integers of shape ({n},), got {y.dtype} {tuple(y.shape)}")
+            raise SpecError(
+                f"labels must be integers of shape ({n},), got {y.dtype} {tuple(y.shape)}"
+            )
         if n and (int(y.min()) < 0 or int(y.max()) >= self.classes):
             raise SpecError(
                 f"labels run from {int(y.min())} to {int(y.max())}, outside 0..{self.classes - 1}"

@@ -44,3 +44,30 @@ class DiagonalGaussian:
         ratio = 2 * (self.log_scale - other.log_scale)
         shift = (self.mean - other.mean) * torch.exp(-other.log_scale)
         return 0.5 * (ratio.exp() + shift.square() - 1 - ratio).sum(-1)
+
+
+@dataclass(frozen=True, eq=False)
+class EntryGaussian:
+    """A Gaussian for each entry of an event: the continuous sibling of the laws over levels.
+
+    Args:
+        mean: ``(...)``.
+        log_scale: ``(...)``, log of the standard deviation.
+    """
+
+    mean: Tensor
+    log_scale: Tensor
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Return the log density of every entry, ``(...)``."""
+        standard = (x - self.mean) * torch.exp(-self.log_scale)
+        return -0.5 * standard.square() - self.log_scale - 0.5 * math.log(2 * math.pi)
+
+    def icdf(self, u: Tensor) -> Tensor:
+        """Return real numbers (...) drawn by inverse transform of ``u`` (...)."""
+        inside = u.clamp(min=2.0**-25)
+        return self.mean + self.log_scale.exp() * torch.special.ndtri(inside)
+
+    def tempered(self, temperature: float) -> EntryGaussian:
+        """Return the law with its log-density divided by ``temperature``."""
+        return EntryGaussian(self.mean, self.log_scale + 0.5 * math.log(temperature))

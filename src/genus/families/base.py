@@ -3,14 +3,16 @@
 # Shapes: B batch, Y classes.
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from genus.errors import SpecError
+from genus.errors import ConfigError, SpecError
 from genus.spec import Spec
 
 
@@ -62,7 +64,7 @@ class Model(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the model is; a model without weights is on the CPU."""
-        tensor = next((*self.parameters(), *self.buffers()), None)
+        tensor = next(iter((*self.parameters(), *self.buffers())), None)
         return torch.device("cpu") if tensor is None else tensor.device
 
     @property
@@ -143,3 +145,20 @@ class DensityModel(Model):
         """
         self.check_inputs(x, None)
         return self.joint_log_prob(x).log_softmax(1)
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model in evaluation mode for a while, so that a draw does not depend on dropout."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
+def check_temperature(temperature: float) -> None:
+    """Raise `ConfigError` unless the temperature is a finite number above zero."""
+    if not (temperature > 0 and math.isfinite(temperature)):
+        raise ConfigError(f"temperature={temperature} must be a finite number above zero")
