@@ -1,0 +1,33 @@
+"""Fixtures for tests that need real data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def data_root() -> Path:
+    """The folder of published data sets; the test is skipped where there is none."""
+    root = os.environ.get("GENUS_DATA")
+    if not root:
+        pytest.skip("GENUS_DATA is not set: it names the folder of published data sets")
+    if not Path(root).is_dir():
+        pytest.skip(f"GENUS_DATA={root} is not a folder")
+    return Path(root)
+
+
+@pytest.fixture
+def published(data_root: Path) -> Callable[[str], Path]:
+    """Return a function from a path under the data root to that path; skips where it is absent."""
+
+    def find(name: str) -> Path:
+        path = data_root / name
+        if not path.exists():
+            pytest.skip(f"{path} is not here")
+        return path
+
+    return find
