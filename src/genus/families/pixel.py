@@ -56,7 +56,8 @@ class PixelNetwork(Autoregressive, abc.ABC):
 
     def maps(self, u_BCHW: Tensor, y_B: Tensor | None, cursor: Cursor | None = None) -> Tensor:
         """Return the features ``(B, F, H, W)`` before the last two convolutions."""
-        x_BFHW = self.first(u_BCHW, cursor)
+        # Features last in memory throughout: one layout change here, or one in every sum below.
+        x_BFHW = self.first(u_BCHW, cursor).contiguous(memory_format=torch.channels_last)
         for layer in self.layers:
             x_BFHW = layer(x_BFHW, y_B, cursor)
         return F.relu(x_BFHW)
