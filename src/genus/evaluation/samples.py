@@ -1,0 +1,255 @@
+"""The sample block: the same count, levels, reference and feature networks for every model."""
+
+# Shapes: N samples, M examples, D features.
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from genus.errors import ConfigError, SpecError
+from genus.evaluation.features import (
+    MOST_SAMPLES,
+    FeatureNet,
+    feature_nets,
+    reserved_rows,
+    visible_rows,
+)
+from genus.evaluation.frechet import bootstrap_error, frechet_distance, null_floor
+from genus.evaluation.likelihood import scoring_mode
+from genus.evaluation.memorisation import NearerToTrain, nearer_to_train
+from genus.evaluation.nets import Scaler
+from genus.evaluation.prdc import PRDC, prdc
+from genus.evaluation.rows import as_values, choose, read
+from genus.spec import Spec
+
+if TYPE_CHECKING:
+    from genus.data import DataSet
+
+NEIGHBOURS = 5
+FEWEST_SAMPLES = 50
+"""Below this the figures say next to nothing, however slow a model draws."""
+_MOST_REFERENCES = 5000
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A figure of the sample block beside what real data get.
+
+    Args:
+        value: of the samples.
+        floor: of equally many real examples that are not in the reference: a perfect model.
+        standard_error: of the value, where it is known.
+    """
+
+    value: float
+    floor: float
+    standard_error: float | None = None
+
+    @property
+    def at_floor(self) -> bool:
+        """Whether a distance is within two standard errors of its floor."""
+        return self.value - 2 * (self.standard_error or 0.0) <= self.floor
+
+
+@dataclass(frozen=True)
+class FeatureScores:
+    """Distances and shares in the features of one network."""
+
+    description: str
+    fingerprint: str
+    frechet: Measure
+    frechet_null: float
+    """The floor by the closed form, for Gaussian features."""
+    precision: Measure
+    recall: Measure
+    density: Measure
+    coverage: Measure
+
+
+@dataclass(frozen=True)
+class SampleBlock:
+    """How a set of samples compares with held-out data."""
+
+    n: int
+    scores: dict[str, FeatureScores]
+    """By the name of the feature network."""
+    nearer_to_train: NearerToTrain
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the block as a dictionary."""
+        return {
+            "n": self.n,
+            "features": {name: asdict(score) for name, score in self.scores.items()},
+            "nearer_to_train": asdict(self.nearer_to_train),
+        }
+
+
+class Reference:
+    """What samples are compared with: held-out data, real examples for the floors, train.
+
+    Args:
+        data: the data set.
+        split: the held-out split.
+        n: how many samples each model gives; the reference has as many examples, or the whole
+            split where that is smaller.
+        seed: picks the rows where a split has more than are needed.
+        nets: the feature networks, made from ``data`` when left out.
+        progress: told what takes long.
+
+    Raises:
+        ConfigError: the split or ``n`` is too small for k = 5 neighbours.
+    """
+
+    def __init__(
+        self,
+        data: DataSet,
+        *,
+        split: str = "test",
+        n: int | None = None,
+        seed: int = 0,
+        nets: list[FeatureNet] | None = None,
+        progress: Callable[[str], None] | None = None,
+    ) -> None:
+        held_out = data.split(split)
+        self.data, self.split, self.seed = data, split, seed
+        self.n = default_count(data, split) if n is None else n
+        self.size = min(self.n, len(held_out))
+        if self.size <= NEIGHBOURS:
+            raise ConfigError(
+                f"samples are judged by {NEIGHBOURS} neighbours, so at least {NEIGHBOURS + 1} "
+                f"samples and held-out examples are needed; there are n={self.n} samples and "
+                f"{len(held_out)} examples in {split!r}"
+            )
+        self.nets = feature_nets(data, progress=progress) if nets is None else nets
+        self.examples = read(held_out, choose(len(held_out), self.size, seed)).x
+        self.real, self.real_source = self._real_rows()
+        self.features = {net.name: net(self.examples) for net in self.nets}
+        self._prepare_memorisation()
+        self.floors = {net.name: self._figures(net, net(self.real)) for net in self.nets}
+
+    def train_copies(self) -> Tensor:
+        """Return as many training examples as there are samples: what cheating looks like."""
+        rows = visible_rows(self.data)
+        return read(self.data.train, rows[choose(len(rows), self.n, self.seed + 2)]).x
+
+    def measure(self, samples: Tensor) -> SampleBlock:
+        """Return the sample block of ``(n, *shape)`` samples, rounded to levels first.
+
+        Raises:
+            SpecError: they do not fit the data.
+        """
+        x = quantise(samples, self.data.spec)
+        scores = {net.name: self._scores(net, net(x)) for net in self.nets}
+        nearer = nearer_to_train(self._values(x), self._train_values, self._held_out_values)
+        return SampleBlock(len(x), scores, nearer)
+
+    def _real_rows(self) -> tuple[Tensor, str]:
+        """Return n real examples outside the reference, as new to the networks as can be had."""
+        pools = [("train", reserved_rows(self.data)), ("train", visible_rows(self.data))]
+        if self.split != "valid" and len(self.data.valid):
+            pools.insert(0, ("valid", torch.arange(len(self.data.valid))))
+        parts, sources, missing = [], [], self.n
+        for name, rows in pools:
+            taken = rows[choose(len(rows), missing, self.seed + 1)]
+            if len(taken):
+                parts.append(read(self.data.split(name), taken).x)
+                sources.append(f"{len(taken)} {name}")
+                missing -= len(taken)
+        return torch.cat(parts), " + ".join(sources)
+
+    def _prepare_memorisation(self) -> None:
+        held_out, train = self.data.split(self.split), visible_rows(self.data)
+        size = min(len(held_out), len(train), _MOST_REFERENCES)
+        picked = train[choose(len(train), size, self.seed + 3)]
+        train_x = read(self.data.train, picked).x
+        self._scaler = None if self.data.spec.is_discrete else Scaler.of(self.data.spec, train_x)
+        self._train_values = self._values(train_x)
+        self._held_out_values = self._values(
+            read(held_out, choose(len(held_out), size, self.seed)).x
+        )
+
+    def _values(self, x: Tensor) -> Tensor:
+        return as_values(x if self._scaler is None else self._scaler(x), self.data.spec)
+
+    def _figures(self, net: FeatureNet, features: Tensor) -> tuple[float, PRDC]:
+        reference = self.features[net.name]
+        return frechet_distance(features, reference), prdc(reference, features, NEIGHBOURS)
+
+    def _scores(self, net: FeatureNet, features: Tensor) -> FeatureScores:
+        reference = self.features[net.name]
+        distance, shares = self._figures(net, features)
+        floor, floors = self.floors[net.name]
+        error = bootstrap_error(features, reference, seed=self.seed)
+        return FeatureScores(
+            net.description,
+            net.fingerprint,
+            Measure(distance, floor, error),
+            null_floor(torch.cov(reference.T), len(features), len(reference)),
+            *(Measure(a, b) for a, b in zip(_four(shares), _four(floors), strict=True)),
+        )
+
+
+def _four(shares: PRDC) -> tuple[float, float, float, float]:
+    return shares.precision, shares.recall, shares.density, shares.coverage
+
+
+def default_count(data: DataSet, split: str) -> int:
+    """Return how many samples are drawn by default: as many as are held out, at most 2,000."""
+    return min(len(data.split(split)), MOST_SAMPLES)
+
+
+def quantise(x: Tensor, spec: Spec) -> Tensor:
+    """Return samples as the data are: rounded to the nearest level and kept in range.
+
+    Raises:
+        SpecError: they have the wrong shape or hold NaN.
+    """
+    if spec.is_discrete and x.is_floating_point():
+        if not bool(torch.isfinite(x).all()):
+            raise SpecError("the samples hold NaN or infinity; the model has diverged")
+        x = x.round().clamp(0, spec.levels_or_raise - 1).long()
+    return spec.check(x.detach().cpu())
+
+
+def draw(model: Any, n: int, *, seed: int = 0, chunk: int = 250) -> tuple[Tensor, float]:
+    """Draw samples at temperature 1.
+
+    Args:
+        model: any model.
+        n: how many.
+        seed: of the generator.
+        chunk: how many at a time, a bound on memory.
+
+    Returns:
+        The samples ``(n, *shape)`` on the CPU and the seconds taken for each.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    started, parts = time.perf_counter(), []
+    with scoring_mode(model) as ready:
+        for start in range(0, n, chunk):
+            part = ready.sample(min(chunk, n - start), generator=generator)
+            parts.append(quantise(part, model.spec))
+    return torch.cat(parts), (time.perf_counter() - started) / max(n, 1)
+
+
+def sampling_cost(model: Any, *, patience: float = 0.5) -> float:
+    """Return seconds per sample, measured on batches that double until ``patience`` is used up."""
+    n, cost = 4, math.inf
+    spent = 0.0
+    while spent < patience and n <= 256:
+        _, each = draw(model, n)
+        # The first calls pay for warming up, so a larger batch corrects them downwards.
+        cost, spent, n = min(cost, each), spent + each * n, 4 * n
+    return cost
+
+
+def affordable(n: int, cost: float, budget: float) -> int:
+    """Return how many of ``n`` samples fit a budget in seconds, but never fewer than 50 of them."""
+    fitting = n if cost <= 0 else int(budget / cost)
+    return min(n, max(FEWEST_SAMPLES, fitting))

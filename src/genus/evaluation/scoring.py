@@ -1,0 +1,245 @@
+"""`evaluate`: all that is to be said of one trained model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from genus.capabilities import Samples, supports
+from genus.errors import SpecError
+from genus.evaluation.likelihood import bits_per_dim, score
+from genus.evaluation.samples import (
+    Reference,
+    SampleBlock,
+    affordable,
+    default_count,
+    draw,
+    sampling_cost,
+)
+from genus.likelihood import LogLikelihood
+
+if TYPE_CHECKING:
+    from genus.data import DataSet
+
+FORMAT = 1
+"""Number of the JSON layout of an evaluation."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a model costs.
+
+    Args:
+        parameters: numbers that training changes.
+        training_seconds: wall-clock time of training, None where it is not known.
+        seconds_per_sample: wall-clock time, drawn in batches of 250.
+    """
+
+    parameters: int
+    training_seconds: float | None = None
+    seconds_per_sample: float | None = None
+
+
+@dataclass(frozen=True)
+class DataReference:
+    """Which data a figure belongs to."""
+
+    name: str
+    digest: str
+    split: str
+    examples: int
+    dims: int
+    levels: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """One model on one held-out split: likelihood, samples, cost.
+
+    Args:
+        model: its registered name, or what the row is called.
+        family: its family.
+        data: what it was evaluated on.
+        likelihood: nats per example and their kind.
+        bits_per_dim: of the mean; None for continuous data and where there is no likelihood.
+        samples: the sample block, or None when it was not asked for.
+        cost: parameters and times.
+        seed: of samples, bounds and the choice of rows.
+        notes: what a reader must know, such as a reduced number of samples.
+        drawn: the first samples ``(n, *shape)``, for pictures; not in the JSON.
+    """
+
+    model: str
+    family: str
+    data: DataReference
+    likelihood: LogLikelihood
+    bits_per_dim: float | None
+    samples: SampleBlock | None
+    cost: Cost
+    seed: int = 0
+    notes: tuple[str, ...] = ()
+    drawn: Tensor | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the evaluation as a dictionary of plain values; what is not to be had is None."""
+        likelihood = self.likelihood
+        content = {
+            "format": FORMAT,
+            "model": self.model,
+            "family": self.family,
+            "data": vars(self.data),
+            "likelihood": {
+                "kind": likelihood.kind,
+                "k": likelihood.samples,
+                "nats": likelihood.mean,
+                "standard_error": likelihood.standard_error,
+                "bits_per_dim": self.bits_per_dim,
+                "bits_per_dim_standard_error": self.bits_per_dim_error,
+                "examples": int(likelihood.nats.size),
+            },
+            "samples": None if self.samples is None else self.samples.to_json(),
+            "cost": vars(self.cost),
+            "seed": self.seed,
+            "notes": list(self.notes),
+        }
+        data: dict[str, Any] = plain(content)
+        return data
+
+    @property
+    def bits_per_dim_error(self) -> float | None:
+        """Standard error of `bits_per_dim`."""
+        if self.bits_per_dim is None:
+            return None
+        return self.likelihood.standard_error / (self.data.dims * math.log(2))
+
+
+def evaluate(
+    model: Any,
+    data: DataSet,
+    *,
+    split: str = "test",
+    samples: int | None = None,
+    k: int = 64,
+    seed: int = 0,
+    batch_size: int | None = None,
+    sample_budget: float = 60.0,
+    training_seconds: float | None = None,
+    reference: Reference | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Evaluation:
+    """Evaluate a trained model on held-out data.
+
+    Args:
+        model: any model for such data.
+        data: the data set; its train split makes the feature networks.
+        split: the held-out split. Choose between models on "valid"; read "test" once.
+        samples: how many to draw; 0 leaves the sample block out. By default as many as are held
+            out, at most 2,000, or what fits ``sample_budget``.
+        k: samples per example of a bound.
+        seed: of all randomness.
+        batch_size: examples scored at once; changes memory, not results.
+        sample_budget: seconds that drawing may take by default.
+        training_seconds: passed on to the result.
+        reference: shared by the models of a comparison; it fixes the number of samples.
+        progress: told what takes long.
+
+    Raises:
+        SpecError: the model is for other data.
+        ConfigError: an argument out of range.
+        TrainingError: the model returns NaN.
+
+    Example:
+        >>> import genus
+        >>> data = genus.load_data("digits")
+        >>> model = genus.create("independent", data.spec.unconditional())
+        >>> evaluate(model, data, samples=0).likelihood.kind
+        'exact'
+    """
+    check_match(model, data)
+    say = progress or (lambda message: None)
+    say(f"scoring {_name(model)} on {split}")
+    likelihood = score(model, data.split(split), k, batch_size=batch_size, seed=seed)
+    block, drawn, each, notes = None, None, None, []
+    if supports(model, Samples) and samples != 0:
+        if reference is None:
+            n, note = _count(model, data, split, samples, sample_budget)
+            notes += [note] if note else []
+            reference = Reference(data, split=split, n=n, seed=seed, progress=progress)
+        say(f"drawing {reference.n} samples from {_name(model)}")
+        drawn, each = draw(model, reference.n, seed=seed)
+        block = reference.measure(drawn)
+    bits = None
+    if data.spec.is_discrete and likelihood.nats.size:
+        bits = bits_per_dim(likelihood.mean, data.spec)
+    return Evaluation(
+        _name(model),
+        getattr(model, "family", "unknown"),
+        describe(data, split),
+        likelihood,
+        bits,
+        block,
+        Cost(count_parameters(model), training_seconds, each),
+        seed,
+        tuple(notes),
+        drawn,
+    )
+
+
+def describe(data: DataSet, split: str) -> DataReference:
+    """Return what stands beside every figure on this data."""
+    size = len(data.split(split))
+    return DataReference(data.name, data.digest, split, size, data.spec.dims, data.spec.levels)
+
+
+def check_match(model: Any, data: DataSet) -> None:
+    """Raise `SpecError` unless the model is for examples of this shape and these levels."""
+    ours, theirs = model.spec.unconditional(), data.spec.unconditional()
+    if ours != theirs:
+        raise SpecError(
+            f"the model is for shape={ours.shape} levels={ours.levels}, but {data.name} has "
+            f"shape={theirs.shape} levels={theirs.levels}; evaluate it on the data it was made for"
+        )
+
+
+def count_parameters(model: Any) -> int:
+    """Return how many numbers training changes, or 0 of a model that is not a module.
+
+    Closed-form models keep what they fit in buffers, so these count where there are no parameters.
+    """
+    if not isinstance(model, nn.Module):
+        return 0
+    trained = sum(p.numel() for p in model.parameters())
+    buffers = (b for b in model.buffers() if b.is_floating_point())
+    return trained or sum(b.numel() for b in buffers)
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON holds it: no NaN or infinity, which JSON lacks, but None."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value
+
+
+def _name(model: Any) -> str:
+    return getattr(model, "name", type(model).__name__)
+
+
+def _count(
+    model: Any, data: DataSet, split: str, samples: int | None, budget: float
+) -> tuple[int, str | None]:
+    """Return how many samples to draw, and a note where the budget allows fewer than usual."""
+    if samples is not None:
+        return samples, None
+    usual = default_count(data, split)
+    n = affordable(usual, sampling_cost(model), budget)
+    if n == usual:
+        return n, None
+    return n, f"{n} samples instead of {usual}: drawing them all would take over {budget:g} s"

@@ -1,0 +1,163 @@
+"""Toy data and toy models whose figures are known."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+from torch import nn
+
+from genus.capabilities import Elbo
+from genus.random import ExampleNoise, categorical_icdf
+from genus.spec import Batch, Spec
+
+
+class ToySplit:
+    def __init__(self, x, y=None):
+        self.x, self.y = x, y
+
+    def __len__(self):
+        return len(self.x)
+
+    def batch(self, rows, *, generator=None):
+        return Batch(self.x[rows], None if self.y is None else self.y[rows])
+
+
+@dataclass(frozen=True)
+class ToyData:
+    name: str
+    spec: Spec
+    splits: dict
+    digest: str
+    description: str = "a toy"
+    labels: tuple = ()
+    extra: dict = field(default_factory=dict)
+
+    @property
+    def train(self):
+        return self.splits["train"]
+
+    @property
+    def valid(self):
+        return self.splits["valid"]
+
+    @property
+    def test(self):
+        return self.splits["test"]
+
+    def split(self, name):
+        return self.splits[name]
+
+
+def bars(n, *, seed, shape=(1, 8, 8), levels=5):
+    """Images with one bright row or column (the label), and a little noise."""
+    g = torch.Generator().manual_seed(seed)
+    c, h, w = shape
+    y = torch.randint(4, (n,), generator=g)
+    x = torch.randint(2, (n, c, h, w), generator=g)
+    for i, label in enumerate(y.tolist()):
+        line = 1 + 2 * (label % 2)
+        if label < 2:
+            x[i, :, line] = levels - 1
+        else:
+            x[i, :, :, line] = levels - 1
+    return x, y
+
+
+def make_bars(shape=(1, 8, 8), levels=5, sizes=(240, 60, 60), labels=True):
+    splits = {}
+    for seed, (name, n) in enumerate(zip(("train", "valid", "test"), sizes, strict=True)):
+        x, y = bars(n, seed=seed, shape=shape, levels=levels)
+        splits[name] = ToySplit(x, y if labels else None)
+    spec = Spec(shape=shape, levels=levels, classes=4 if labels else None)
+    return ToyData("bars", spec, splits, f"sha256:bars{shape}{levels}{sizes}{labels}")
+
+
+def make_points(sizes=(200, 80, 80)):
+    g = torch.Generator().manual_seed(0)
+    scale = torch.tensor([1.0, 100.0, 0.01])
+    splits = {
+        name: ToySplit(torch.randn(n, 3, generator=g) * scale + 7)
+        for name, n in zip(("train", "valid", "test"), sizes, strict=True)
+    }
+    return ToyData("points", Spec(shape=(3,)), splits, "sha256:points")
+
+
+class UniformModel(nn.Module):
+    """Every level equally likely: -log K per entry exactly."""
+
+    name, family = "uniform", "toy"
+
+    def __init__(self, spec):
+        super().__init__()
+        self.spec = spec.unconditional()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def log_prob(self, x, y=None):
+        self.was_training = self.training
+        return torch.full((len(x),), -self.spec.dims * math.log(self.spec.levels)) + self.weight
+
+    def sample(self, n, *, y=None, generator=None, temperature=1.0):
+        u = ExampleNoise(n, generator).uniform(*self.spec.shape)
+        return categorical_icdf(torch.zeros(*u.shape, self.spec.levels), u)
+
+
+class BoundModel(nn.Module):
+    """A bound whose value depends on the example's own noise."""
+
+    name, family = "bound", "toy"
+
+    def __init__(self, spec):
+        super().__init__()
+        self.spec = spec.unconditional()
+
+    def elbo(self, x, y=None, *, generator=None):
+        return Elbo(-torch.ones(len(x)), torch.ones(len(x), 1))
+
+    def iwae(self, x, k, y=None, *, generator=None):
+        noise = ExampleNoise(len(x), generator).normal(k)
+        return -x.flatten(1).sum(1).float() + noise.mean(1)
+
+
+class ReplayModel:
+    """No likelihood; samples are rows of a fixed tensor."""
+
+    name, family = "replay", "toy"
+
+    def __init__(self, spec, rows):
+        self.spec, self.rows = spec.unconditional(), rows
+
+    def sample(self, n, *, y=None, generator=None, temperature=1.0):
+        picked = torch.randint(len(self.rows), (n,), generator=generator)
+        return self.rows[picked].float() + 0.3
+
+
+@pytest.fixture
+def toys():
+    """The toys by name, for tests that cannot import this file."""
+    import types
+
+    names = {
+        name: value
+        for name, value in globals().items()
+        if name.startswith(("make_", "bars", "Toy")) or name.endswith("Model")
+    }
+    return types.SimpleNamespace(**names)
+
+
+@pytest.fixture
+def cache_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("GENUS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Feature networks that train in a fraction of a second."""
+    from genus.evaluation import features
+
+    recipe = features.Recipe(width=8, steps=60, batch_size=32)
+    monkeypatch.setattr(features, "Recipe", lambda: recipe)
+    return recipe
