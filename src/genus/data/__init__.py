@@ -1,0 +1,32 @@
+"""Data sets: by name, or the user's own by path; checked, split and with a digest.
+
+Example:
+    >>> from genus.data import load_data
+    >>> load_data("wine").spec
+    Spec(shape=(13,), levels=None, classes=3)
+"""
+
+from genus.data.base import (
+    ArraySplit,
+    BinarisedSplit,
+    DataSet,
+    Split,
+    as_arrays,
+    iterate,
+)
+from genus.data.catalogue import DataEntry, list_data, load_data
+from genus.data.inspect import DataReport, inspect_data
+
+__all__ = [
+    "ArraySplit",
+    "BinarisedSplit",
+    "DataEntry",
+    "DataReport",
+    "DataSet",
+    "Split",
+    "as_arrays",
+    "inspect_data",
+    "iterate",
+    "list_data",
+    "load_data",
+]

@@ -1,0 +1,193 @@
+"""A CSV file as vectors: every column a number, and one of them perhaps the label."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from genus.data.arrays import make
+from genus.data.base import Array, DataSet
+from genus.data.folder_index import list_problems
+from genus.data.places import read_plain
+from genus.data.splitting import divide
+from genus.data.values import to_values
+from genus.errors import DataError, near
+
+_MISSING = ("", "?", "na", "n/a", "nan", "null", "none")
+
+
+@dataclass(frozen=True)
+class Table:
+    """The cells of a CSV file.
+
+    Args:
+        names: of the columns; "column 1" and so on where the file has no header.
+        rows: the cells as text, without blanks around them.
+        first: the line of the file that the first row is on.
+    """
+
+    names: list[str]
+    rows: list[list[str]]
+    first: int
+
+
+def load_csv(path: Path, levels: int | None, seed: int, label: str | None = None) -> DataSet:
+    """Load a table, one example per line.
+
+    Commas, semicolons and tabs are told apart by the first line. There is a header when its
+    cells are not numbers where those of the next line are, or when ``label`` is one of them.
+
+    Args:
+        path: the file; may be gzip.
+        levels: number of levels when the values are whole numbers, else None for real numbers.
+        seed: which of the possible divisions into splits.
+        label: the name or the number (from 1) of the column that holds the class.
+
+    Raises:
+        DataError: there are no rows, lines differ in length, or cells are missing or no numbers
+            (all are listed by column and line).
+    """
+    table = read_table(path, label)
+    column = None if label is None else _find_column(table.names, label, path)
+    kept = [i for i in range(len(table.names)) if i != column]
+    if not kept:
+        raise DataError(f"{path} has no column beside the label; add the values")
+    values = to_values(_numbers(table, kept, path), levels, path.name)
+    y, labels = (None, ()) if column is None else _classes(table, column, path)
+    parts = divide(len(table.rows), y, seed)
+    return make(path, values, y, parts, labels, tuple(table.names[i] for i in kept))
+
+
+def read_table(path: Path, label: str | None = None) -> Table:
+    """Read the cells of a CSV file.
+
+    Raises:
+        DataError: it is empty, is not text, or its lines differ in length.
+    """
+    try:
+        text = read_plain(path).decode("utf-8-sig")
+        first, _, _ = text.partition("\n")
+        mark = max(",;\t", key=first.count)
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
+        lines = [(reader.line_num, [c.strip() for c in row]) for row in reader if row]
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path} is not UTF-8 text ({error.reason}); save it as UTF-8 CSV"
+        ) from error
+    except csv.Error as error:
+        raise DataError(f"{path} is not a sound CSV file ({error}); save it again") from error
+    if not lines:
+        raise DataError(f"{path} is empty; it needs one line for each example")
+    width = len(lines[0][1])
+    ragged = [(f"line {n}", f"{len(row)} cells") for n, row in lines if len(row) != width]
+    if ragged:
+        raise DataError(
+            f"{path}: {len(ragged)} lines do not have the {width} cells of the first; correct "
+            f"them:\n{list_problems(ragged)}"
+        )
+    rows = [row for _, row in lines]
+    if _is_header(rows, label):
+        return Table(rows[0], rows[1:], lines[min(1, len(lines) - 1)][0])
+    return Table([f"column {i + 1}" for i in range(width)], rows, lines[0][0])
+
+
+def _is_header(rows: list[list[str]], label: str | None) -> bool:
+    if label is not None and label in rows[0]:
+        return True
+    if len(rows) < 2:
+        return all(not _is_number(cell) for cell in rows[0])
+    named = [_is_number(below) and not _is_cell(top) for top, below in zip(*rows[:2], strict=True)]
+    return any(named)
+
+
+def _is_cell(cell: str) -> bool:
+    return _is_number(cell) or cell.lower() in _MISSING
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _find_column(names: list[str], label: str, path: Path) -> int:
+    if label in names:
+        return names.index(label)
+    if label.isdigit() and 1 <= int(label) <= len(names):
+        return int(label) - 1
+    raise DataError(
+        f"{path} has no column {label!r} for --label; {near(label, names)} "
+        f"(or a number from 1 to {len(names)})"
+    )
+
+
+def _numbers(table: Table, columns: list[int], path: Path) -> Array:
+    """Return ``(N, D)`` float64, or raise with every column that is not all numbers."""
+    if not table.rows:
+        raise DataError(f"{path} has a header and no rows; it needs one line for each example")
+    problems: list[tuple[str, str]] = []
+    out = np.empty((len(table.rows), len(columns)))
+    for j, column in enumerate(columns):
+        cells = [row[column] for row in table.rows]
+        try:
+            out[:, j] = np.array(cells, dtype=np.str_).astype(np.float64)
+        except ValueError:
+            problems += _explain(cells, repr(table.names[column]), table.first)
+    if problems:
+        raise DataError(
+            f"{path}: {len(problems)} columns are not numbers; drop or encode them, fill in or "
+            "drop missing cells, or name the one with the class by --label:"
+            f"\n{list_problems(problems)}"
+        )
+    missing = [
+        problem
+        for j, column in enumerate(columns)
+        if np.isnan(out[:, j]).any()
+        for problem in _explain(
+            [row[column] for row in table.rows], repr(table.names[column]), table.first
+        )
+    ]
+    if missing:
+        raise DataError(
+            f"{path}: {len(missing)} columns have missing cells; fill in or drop those rows:\n"
+            f"{list_problems(missing)}"
+        )
+    return out
+
+
+def _explain(cells: list[str], name: str, first: int) -> list[tuple[str, str]]:
+    missing = [i for i, cell in enumerate(cells) if cell.lower() in _MISSING]
+    text = [i for i, cell in enumerate(cells) if not _is_cell(cell)]
+    parts = []
+    if text:
+        parts.append(
+            f"text in {len(text)} rows, the first {cells[text[0]]!r} in line {first + text[0]}"
+        )
+    if missing:
+        parts.append(f"{len(missing)} missing cells, the first in line {first + missing[0]}")
+    return [(name, " and ".join(parts))]
+
+
+def _classes(table: Table, column: int, path: Path) -> tuple[Array, tuple[str, ...]]:
+    cells = [row[column] for row in table.rows]
+    missing = [table.first + i for i, cell in enumerate(cells) if cell.lower() in _MISSING]
+    if missing:
+        raise DataError(
+            f"{path}: the label {table.names[column]!r} is missing in {len(missing)} rows, the "
+            f"first in line {missing[0]}; fill in or drop them"
+        )
+    numeric = all(_is_number(cell) for cell in cells)
+    names = sorted(set(cells), key=(lambda c: (float(c), c)) if numeric else None)
+    if len(names) > max(2, len(cells) // 2):
+        raise DataError(
+            f"{path}: the label {table.names[column]!r} has {len(names)} values in {len(cells)} "
+            "rows; name a column with few values"
+        )
+    number = {name: i for i, name in enumerate(names)}
+    return np.array([number[cell] for cell in cells], np.int64), tuple(names)
