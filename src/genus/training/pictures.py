@@ -1,0 +1,70 @@
+"""Grids of samples as PNG, always drawn from the same noise, so that steps can be compared."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from genus.spec import Spec
+from genus.training.atomic import write_bytes
+from genus.training.sampler import generator_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from genus.training.session import Session
+
+
+def draw_samples(session: Session) -> Tensor:
+    """Return the samples of this moment: the same generator every time, classes in turn."""
+    model, n = session.model, session.config.samples
+    classes = model.spec.classes
+    y = None if classes is None else torch.arange(n, device=session.engine.device) % classes
+    samples: Tensor = model.sample(n, y=y, generator=generator_of(session.config.seed, 4))
+    return samples.cpu()
+
+
+def spread(x: Tensor) -> float:
+    """Return the standard deviation between examples, averaged over their entries."""
+    return float(x.double().std(0, correction=0).mean())
+
+
+def grid(x: Tensor, spec: Spec) -> npt.NDArray[np.uint8]:
+    """Return images side by side, enlarged by whole factors until they can be seen.
+
+    Args:
+        x: ``(n, C, H, W)`` levels, or real numbers, which are stretched to their range.
+        spec: what they are; of more than three channels the first is shown.
+
+    Returns:
+        ``(height, width, 3)`` bytes with white lines between the images.
+    """
+    low, high = (0.0, spec.levels - 1.0) if spec.levels else (float(x.min()), float(x.max()))
+    scaled = (x.double() - low) / max(high - low, 1e-12) * 255
+    pixels = scaled.round().clamp(0, 255).to(torch.uint8)
+    pixels = pixels if pixels.shape[1] == 3 else pixels[:, :1].expand(-1, 3, -1, -1)
+    factor = max(1, 48 // max(spec.shape[1:]))
+    pixels = pixels.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+    columns = math.ceil(math.sqrt(len(x)))
+    missing = -len(x) % columns
+    framed = torch.nn.functional.pad(pixels, (1, 1, 1, 1), value=255)
+    framed = torch.cat([framed, framed.new_full((missing, *framed.shape[1:]), 255)])
+    n, channels, height, width = framed.shape
+    tiles = framed.view(n // columns, columns, channels, height, width).permute(0, 3, 1, 4, 2)
+    picture: npt.NDArray[np.uint8] = tiles.flatten(0, 1).flatten(1, 2).contiguous().numpy()
+    return picture
+
+
+def save_png(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
+    """Put a picture in place as a whole."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    write_bytes(path, buffer.getvalue())
