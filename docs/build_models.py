@@ -132,7 +132,7 @@ def section(title: str, lines: list[str]) -> str:
     if not text:
         return ""
     if not title:
-        return inline(equations(text))
+        return inline(equations(text)).strip("\n")
     if title == "Example":
         return f"**Example**\n\n```python\n{text}\n```"
     if title == "References":
@@ -157,7 +157,7 @@ def equations(text: str) -> str:
     """Return text with ``.. math::`` blocks between double dollars."""
 
     def display(match: re.Match[str]) -> str:
-        return f"$$\n{textwrap.dedent(match[1]).strip()}\n$$"
+        return f"$$\n{textwrap.dedent(match[1]).strip()}\n$$\n"
 
     return re.sub(
         r"^\.\. math::(.*\n?(?:[ \t]+.*\n?|\n(?=[ \t]))*)", display, text, flags=re.MULTILINE

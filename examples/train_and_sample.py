@@ -22,7 +22,8 @@ from genus.training import TrainConfig
 
 def save_grid(x_NHW: Tensor, levels: int, path: Path, columns: int = 8, zoom: int = 6) -> None:
     """Save grey images in rows of ``columns`` as one picture, each pixel ``zoom`` wide."""
-    rows = [torch.cat(list(row), 1) for row in x_NHW.split(columns)]
+    starts = range(0, len(x_NHW), columns)
+    rows = [torch.cat(list(x_NHW[start : start + columns]), 1) for start in starts]
     grid = (torch.cat(rows) * 255 / (levels - 1)).round().to(torch.uint8).numpy()
     image = Image.fromarray(grid)
     image.resize((image.width * zoom, image.height * zoom), Image.Resampling.NEAREST).save(path)
