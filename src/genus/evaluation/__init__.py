@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+from genus.evaluation.comparison import compare
 from genus.evaluation.likelihood import bits_per_dim, score
+from genus.evaluation.outcome import Comparison
 from genus.evaluation.samples import Reference, SampleBlock
 from genus.evaluation.scoring import Evaluation, evaluate
+from genus.evaluation.table import render
 
-__all__ = ["Evaluation", "Reference", "SampleBlock", "bits_per_dim", "evaluate", "score"]
+__all__ = [
+    "Comparison",
+    "Evaluation",
+    "Reference",
+    "SampleBlock",
+    "bits_per_dim",
+    "compare",
+    "evaluate",
+    "render",
+    "score",
+]

@@ -134,7 +134,8 @@ def _identity(name: str, data: DataSet, recipe: Recipe) -> dict[str, Any]:
 
 
 def _some(rows: Tensor, n: int) -> Tensor:
-    return rows[choose(len(rows), n, seed=1)]
+    picked: Tensor = rows[choose(len(rows), n, seed=1)]
+    return picked
 
 
 def _values(scaler: Scaler) -> FeatureNet:
@@ -213,7 +214,7 @@ def _train_autoencoder(trunk: nn.Module, data: DataSet, recipe: Recipe, scaler: 
 
     def loss(x: Tensor, y: Tensor | None, generator: torch.Generator) -> Tensor:
         noisy = x + recipe.noise * torch.randn(x.shape, generator=generator)
-        return (head(trunk(noisy)) - x.flatten(1)).square().mean()
+        return F.mse_loss(head(trunk(noisy)), x.flatten(1))
 
     _descend(trunk, head, loss, data, recipe, scaler)
     return f"trained to restore noisy examples from {FEATURES} numbers"

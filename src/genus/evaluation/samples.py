@@ -89,6 +89,21 @@ class SampleBlock:
             "nearer_to_train": asdict(self.nearer_to_train),
         }
 
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> SampleBlock:
+        """Build a block from `to_json`'s dictionary."""
+        scores = {name: _scores_of(score) for name, score in content["features"].items()}
+        nearer = NearerToTrain(**content["nearer_to_train"])
+        return cls(content["n"], scores, nearer)
+
+
+def _scores_of(content: dict[str, Any]) -> FeatureScores:
+    values: dict[str, Any] = {
+        key: Measure(**value) if isinstance(value, dict) else value
+        for key, value in content.items()
+    }
+    return FeatureScores(**values)
+
 
 class Reference:
     """What samples are compared with: held-out data, real examples for the floors, train.

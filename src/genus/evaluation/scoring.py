@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor, nn
 
 from genus.capabilities import Samples, supports
@@ -34,12 +36,12 @@ class Cost:
     """What a model costs.
 
     Args:
-        parameters: numbers that training changes.
+        parameters: numbers that training changes; None of a row that is no model.
         training_seconds: wall-clock time of training, None where it is not known.
         seconds_per_sample: wall-clock time, drawn in batches of 250.
     """
 
-    parameters: int
+    parameters: int | None
     training_seconds: float | None = None
     seconds_per_sample: float | None = None
 
@@ -108,6 +110,25 @@ class Evaluation:
         }
         data: dict[str, Any] = plain(content)
         return data
+
+    @classmethod
+    def from_json(
+        cls, content: dict[str, Any], nats: npt.NDArray[np.float64], drawn: Tensor | None
+    ) -> Evaluation:
+        """Build an evaluation from `to_json`'s dictionary and the arrays that it leaves out."""
+        likelihood, block = content["likelihood"], content["samples"]
+        return cls(
+            content["model"],
+            content["family"],
+            DataReference(**content["data"]),
+            LogLikelihood(nats, likelihood["kind"], likelihood["k"]),
+            likelihood["bits_per_dim"],
+            None if block is None else SampleBlock.from_json(block),
+            Cost(**content["cost"]),
+            content["seed"],
+            tuple(content["notes"]),
+            drawn,
+        )
 
     @property
     def bits_per_dim_error(self) -> float | None:

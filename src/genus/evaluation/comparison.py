@@ -1,0 +1,366 @@
+"""`compare`: models trained at the same cost and judged on the same held-out data."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from genus.errors import ConfigError, DataError, GenusError, SpecError, raise_all
+from genus.evaluation.cache import write_atomic
+from genus.evaluation.curves import training_curves
+from genus.evaluation.environment import environment
+from genus.evaluation.outcome import COPIES, REAL, Comparison, FeatureNote, Row, Settings
+from genus.evaluation.samples import Reference, affordable, default_count, sampling_cost
+from genus.evaluation.scoring import Cost, Evaluation, describe, evaluate
+from genus.evaluation.storage import load_evaluation, save_evaluation
+from genus.likelihood import LogLikelihood
+
+if TYPE_CHECKING:
+    from genus.data import DataSet
+    from genus.training import TrainConfig
+
+T = TypeVar("T")
+
+
+def compare(
+    models: Sequence[str] | None,
+    data: DataSet,
+    *,
+    out: Path | str,
+    time_budget: float = 60.0,
+    seed: int = 0,
+    split: str = "test",
+    samples: int | None = None,
+    k: int = 64,
+    sample_budget: float = 60.0,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    training: TrainConfig | None = None,
+    resume: bool = False,
+    progress: Callable[[str], None] | None = None,
+    command: str = "",
+) -> Comparison:
+    """Train each model for the same time, evaluate all on the same data, and write a report.
+
+    A model that cannot take the data, or whose training fails, becomes a row with the reason, and
+    the others go on. Two rows are no models: real data, which show what perfect looks like, and
+    copies of the training data, which show what cheating looks like.
+
+    Args:
+        models: registered names, or None for all there are.
+        data: what to compare on.
+        out: folder of the runs, one for each model, and of ``report.html``, ``compare.json`` and
+            ``compare.csv``.
+        time_budget: seconds of training for each model; one that is fitted in closed form may
+            need less.
+        seed: of weights, training, samples and bounds.
+        split: the held-out split.
+        samples: how many each model draws; by default as many as are held out, at most 2,000, and
+            fewer, the same number for all, where the slowest model would exceed
+            ``sample_budget``. The result says so.
+        k: samples per example of a likelihood bound.
+        sample_budget: seconds that drawing may take one model, by default.
+        options: configuration of a model by its name.
+        training: other options of training; its budget and seed give way to those here.
+        resume: go on with a comparison that was interrupted; finished rows are kept.
+        progress: told what is being done.
+        command: what was typed, for the report.
+
+    Raises:
+        ConfigError: an unknown model or option, a setting out of range, or a folder that holds
+            another comparison.
+        DataError: there is no such split.
+
+    Example:
+        >>> import genus, tempfile
+        >>> data = genus.load_data("digits")
+        >>> with tempfile.TemporaryDirectory() as out:
+        ...     result = compare(["independent"], data, out=out, time_budget=1, samples=50)
+        >>> [row.label for row in result.rows]
+        ['independent', 'real data', 'train copies']
+    """
+    settings = Settings(time_budget, seed, split, samples, k, sample_budget)
+    runner = _Runner(data, Path(out), settings, training, resume, progress or _silent)
+    runner.prepare(models, options or {})
+    for label in list(runner.models):
+        runner.train(label)
+    n = runner.choose_count()
+    runner.say("preparing the reference")
+    reference = Reference(data, split=split, n=n, seed=seed, progress=progress)
+    for label in list(runner.models):
+        runner.evaluate(label, reference)
+    result = runner.result(reference, command)
+    result.write()
+    return result
+
+
+def _silent(message: str) -> None:
+    """Say nothing."""
+
+
+class _Runner:
+    """The steps of a comparison, and what they have found so far."""
+
+    def __init__(
+        self,
+        data: DataSet,
+        out: Path,
+        settings: Settings,
+        training: TrainConfig | None,
+        resume: bool,
+        say: Callable[[str], None],
+    ) -> None:
+        self.data, self.out, self.settings = data, out, settings
+        self.training, self.resume, self.say = training, resume, say
+        self.labels: list[str] = []
+        self.models: dict[str, Any] = {}  # those that have not failed
+        self.reasons: dict[str, str] = {}
+        self.seconds: dict[str, float] = {}
+        self.found: dict[str, Evaluation] = {}
+        self.notes: list[str] = []
+
+    def prepare(
+        self, models: Sequence[str] | None, options: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        """Build every model and look at everything that may be wrong before any time is spent."""
+        from genus import registry
+
+        known = registry.list_models()
+        self.labels = list(dict.fromkeys(models if models is not None else known))
+        self._check(options)
+        for label in self.labels:
+            with torch.random.fork_rng(devices=[]):
+                torch.default_generator.manual_seed(self.settings.seed)
+                try:
+                    spec = self.data.spec.unconditional()
+                    self.models[label] = registry.create(label, spec, **options.get(label, {}))
+                except SpecError as error:
+                    self.reasons[label] = str(error)
+        self._claim_folder(options)
+
+    def train(self, label: str) -> None:
+        """Train one model in a run folder of its own, or take what is there from before."""
+
+        def work() -> None:
+            from genus.training import train
+
+            self.say(f"training {label} for {self.settings.time_budget:g} s")
+            folder = self.out / label
+            again = self.resume and (folder / "config.json").is_file()
+            run = train(self.models[label], self.data, folder, self._train_config(), resume=again)
+            self.seconds[label] = run.seconds["training"]
+
+        self._attempt(label, work)
+
+    def choose_count(self) -> int:
+        """Return how many samples each model draws, and note it where time allows only fewer."""
+        usual = default_count(self.data, self.settings.split)
+        if self.settings.samples is not None:
+            return self.settings.samples
+        kept, wanted = self.out / "count.json", [usual, self.settings.sample_budget]
+        if self.resume and kept.is_file():  # timing anew might give another number
+            stored = json.loads(kept.read_text())
+            if stored["wanted"] == wanted:
+                self.notes += stored["notes"]
+                return int(stored["n"])
+        n = self._affordable_count(usual)
+        content = {"wanted": wanted, "n": n, "notes": self.notes}
+        write_atomic(kept, _dumps(content).encode())
+        return n
+
+    def _affordable_count(self, usual: int) -> int:
+        self.say("timing the samplers")
+        costs = {}
+        for label in list(self.models):
+            cost = self._attempt(label, functools.partial(self._sampling_cost, label))
+            if cost is not None:
+                costs[label] = cost
+        budget = self.settings.sample_budget
+        n = affordable(usual, max(costs.values(), default=0.0), budget)
+        if n < usual:
+            slowest = max(costs, key=lambda name: costs[name])
+            self.notes.append(
+                f"Every model drew {n} samples instead of {usual}: {slowest} needs about "
+                f"{costs[slowest]:.2g} s for each, and the sample budget is {budget:g} s."
+            )
+        return n
+
+    def _sampling_cost(self, label: str) -> float:
+        return sampling_cost(self._load(label))
+
+    def evaluate(self, label: str, reference: Reference) -> None:
+        """Evaluate one trained model, or take what was found before."""
+
+        def work() -> None:
+            folder = self.out / label / "evaluation"
+            settings = self._identity(reference)
+            found = load_evaluation(folder, settings) if self.resume else None
+            if found is None:
+                found = evaluate(
+                    self._load(label),
+                    self.data,
+                    split=self.settings.split,
+                    k=self.settings.k,
+                    seed=self.settings.seed,
+                    training_seconds=self.seconds[label],
+                    reference=reference,
+                    progress=self.say,
+                )
+                save_evaluation(folder, found, settings)
+            self.found[label] = found
+
+        self._attempt(label, work)
+
+    def result(self, reference: Reference, command: str) -> Comparison:
+        """Return the table."""
+        self.say("measuring real data and train copies")
+        rows = [
+            Row(
+                label,
+                "model",
+                self.found.get(label),
+                self.reasons.get(label),
+                training_curves(self.out / label),
+            )
+            for label in self.labels
+        ]
+        rows.append(self._control(REAL, reference, reference.real))
+        rows.append(self._control(COPIES, reference, reference.train_copies()))
+        features = (FeatureNote(n.name, n.description, n.fingerprint) for n in reference.nets)
+        return Comparison(
+            describe(self.data, self.settings.split),
+            self.data.description,
+            self.data.spec,
+            self.settings,
+            tuple(rows),
+            reference.n,
+            tuple(features),
+            reference.real_source,
+            tuple(self.notes),
+            environment(),
+            command,
+            self.out,
+            reference.examples,
+        )
+
+    def _check(self, options: Mapping[str, Mapping[str, Any]]) -> None:
+        """Raise unless the names, the settings and the data can be used."""
+        from genus import registry
+        from genus.errors import near
+
+        known = registry.list_models()
+        problems = [
+            f"there is no model {name!r}; {near(name, known)}"
+            for name in self.labels
+            if name not in known
+        ]
+        problems += [
+            f"options are given for {name!r}, which is not compared; {near(name, self.labels)}"
+            for name in options
+            if name not in self.labels
+        ]
+        limits = {"time_budget": 0.0, "sample_budget": 0.0, "k": 0, "samples": 5}
+        for name, limit in limits.items():
+            value = getattr(self.settings, name)
+            if value is not None and not value > limit:
+                problems.append(f"{name}={value} must be above {limit:g}")
+        if not self.labels:
+            problems.append("there are no models to compare; name at least one")
+        raise_all(ConfigError, "cannot compare:", problems)
+        if default_count(self.data, self.settings.split) <= 5:
+            raise DataError(
+                f"{self.data.name} has {len(self.data.split(self.settings.split))} examples in "
+                f"{self.settings.split!r}; a comparison needs at least 6, and hundreds to say much"
+            )
+
+    def _claim_folder(self, options: Mapping[str, Mapping[str, Any]]) -> None:
+        """Raise unless the folder is new, or holds this very comparison and is to be resumed."""
+        settings = {"time_budget": self.settings.time_budget, "seed": self.settings.seed}
+        plan = {
+            "data": self.data.digest,
+            **settings,
+            "options": {name: dict(values) for name, values in options.items()},
+            "training": None if self.training is None else dataclasses.asdict(self.training),
+        }
+        path = self.out / "plan.json"
+        busy = [label for label in self.labels if (self.out / label).exists()]
+        if busy and not self.resume:
+            raise ConfigError(
+                f"{self.out} already holds runs of {', '.join(busy)}; go on with them by "
+                "resume=True (--resume), or choose another folder (--out)"
+            )
+        if busy and path.is_file() and json.loads(path.read_text()) != json.loads(_dumps(plan)):
+            raise ConfigError(
+                f"{self.out} holds a comparison with other data, budget, seed or options, which "
+                "cannot be resumed with these; choose another folder (--out)"
+            )
+        self.out.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, _dumps(plan).encode())
+
+    def _train_config(self) -> TrainConfig:
+        from genus.training import TrainConfig
+
+        given = {"time_budget": self.settings.time_budget, "seed": self.settings.seed}
+        if self.training is None:
+            return TrainConfig(**given)  # type: ignore[arg-type]
+        return dataclasses.replace(self.training, **given)  # type: ignore[arg-type]
+
+    def _load(self, label: str) -> Any:
+        from genus.training import load
+
+        return load(self.out / label)
+
+    def _attempt(self, label: str, work: Callable[[], T]) -> T | None:
+        """Do some work for a model; if it fails, the model leaves the comparison with the reason.
+
+        What is not the input's fault is caught too, so that one faulty plugin does not cost hours
+        of others; its traceback is kept and named.
+        """
+        try:
+            return work()
+        except GenusError as error:
+            reason = str(error)
+        except Exception as error:
+            path = self.out / f"{label}.error.txt"
+            write_atomic(path, traceback.format_exc().encode())
+            reason = f"{type(error).__name__}: {error} (traceback in {path})"
+        self.reasons[label] = reason
+        self.models.pop(label, None)
+        self.say(f"{label} is left out: {reason}")
+        return None
+
+    def _identity(self, reference: Reference) -> dict[str, Any]:
+        """Return what an evaluation depends on besides the run."""
+        return {
+            "digest": self.data.digest,
+            "split": self.settings.split,
+            "n": reference.n,
+            "k": self.settings.k,
+            "seed": self.settings.seed,
+            "features": [net.fingerprint for net in reference.nets],
+        }
+
+    def _control(self, label: str, reference: Reference, x: Tensor) -> Row:
+        evaluation = Evaluation(
+            label,
+            "control",
+            describe(self.data, self.settings.split),
+            LogLikelihood.not_available(),
+            None,
+            reference.measure(x),
+            Cost(None),
+            self.settings.seed,
+            drawn=x[:64],
+        )
+        return Row(label, "control", evaluation)
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, indent=1, sort_keys=True, default=str)

@@ -1,0 +1,196 @@
+"""The page of a comparison: one file, no network, light and dark, phone and desk."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from html import escape
+
+from torch import Tensor
+
+from genus.evaluation.curves import Points, chart, legend
+from genus.evaluation.outcome import COPIES, REAL, Comparison, Row
+from genus.evaluation.pictures import Plane, data_uri, grid_png
+from genus.evaluation.style import STYLE
+from genus.evaluation.table import Column, columns, remarks
+
+_BLOCKS = {"likelihood": "Likelihood", "samples": "Samples", "cost": "Cost"}
+
+
+def report(comparison: Comparison) -> str:
+    """Return the comparison as a self-contained HTML page."""
+    data = comparison.data
+    title = f"Generative models compared on {data.name}"
+    sections = [
+        _introduction(comparison, title),
+        _table(comparison),
+        _remarks(comparison),
+        _pictures(comparison),
+        _curves(comparison),
+        _reading(comparison),
+        _provenance(comparison),
+    ]
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8"/>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"/>\n'
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
+        + "\n".join(section for section in sections if section)
+        + "\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _introduction(comparison: Comparison, title: str) -> str:
+    data, settings = comparison.data, comparison.settings
+    count = sum(row.kind == "model" for row in comparison.rows)
+    models = f"{count} models" if count != 1 else "One model"
+    return (
+        f"<h1>{escape(title)}</h1>\n"
+        f"<p>{models} had {settings.time_budget:g} s of training each and are judged on the "
+        f"same {data.examples:,} examples of the {escape(data.split)} split, which none of them "
+        f"has seen. {escape(comparison.description)}</p>"
+    )
+
+
+def _table(comparison: Comparison) -> str:
+    every = columns(comparison)
+    spans = []
+    for block, name in _BLOCKS.items():
+        width = sum(column.block == block for column in every)
+        spans.append(f'<th colspan="{width}" scope="colgroup" class="first">{name}</th>')
+    marks = [
+        "first" if i == 0 or every[i - 1].block != c.block else "" for i, c in enumerate(every)
+    ]
+    heads = "".join(
+        f'<th scope="col" class="{mark}">{escape(column.title)}<small>{escape(column.note)}'
+        "</small></th>"
+        for column, mark in zip(every, marks, strict=True)
+    )
+    rows = "\n".join(_row(row, every, marks) for row in comparison.rows)
+    return (
+        '<div class="wide" tabindex="0" role="region" aria-label="Table of results"><table>\n'
+        f'<thead><tr><td></td>{"".join(spans)}</tr>\n<tr><th scope="col">model</th>{heads}</tr>'
+        f"</thead>\n<tbody>\n{rows}\n</tbody></table></div>\n"
+        f'<p class="fine">± is one standard error. Every figure on samples is of '
+        f"{comparison.samples} of them; under its title stands what equally many real examples "
+        f"({escape(comparison.real_source)}) get, which no honest model beats but by chance.</p>"
+    )
+
+
+def _row(row: Row, every: list[Column], marks: list[str]) -> str:
+    head = f'<th scope="row">{escape(row.label)}</th>'
+    if row.evaluation is None:
+        reason = escape(row.reason or "no result")
+        cells = f'<td class="first reason" colspan="{len(every)}">{reason}</td>'
+    else:
+        cells = "".join(
+            f'<td class="{mark}">{escape(column.text(row))}</td>'
+            for column, mark in zip(every, marks, strict=True)
+        )
+    return f'<tr class="{row.kind}">{head}{cells}</tr>'
+
+
+def _remarks(comparison: Comparison) -> str:
+    lines = remarks(comparison)
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f'<ul class="remarks">{items}</ul>' if lines else ""
+
+
+def _pictures(comparison: Comparison) -> str:
+    shown = [(row.label, row.evaluation.drawn) for row in comparison.rows if row.evaluation]
+    figures = {label: x for label, x in shown if x is not None and len(x)}
+    if not figures:
+        return ""
+    # Real data first: the eye needs something to compare with.
+    order = [name for name in (REAL, *figures) if name in figures]
+    draw = _painter(comparison)
+    items = "\n".join(
+        f"<figure>{draw(figures[label], label)}<figcaption>{escape(label)}</figcaption></figure>"
+        for label in dict.fromkeys(order)
+    )
+    words = (
+        "The first samples that each model drew; none was picked."
+        if comparison.spec.is_image
+        else "The first samples of each model over held-out examples, on two axes"
+        + (" (principal components)." if comparison.spec.dims > 2 else ".")
+    )
+    return f'<h2>Samples</h2>\n<p>{words}</p>\n<div class="grids">\n{items}\n</div>'
+
+
+def _painter(comparison: Comparison) -> Callable[[Tensor, str], str]:
+    """Return what makes a picture of samples: a grid of images or a cloud of points."""
+    if not comparison.spec.is_image:
+        assert comparison.reference is not None
+        plane = Plane(comparison.reference)
+        return lambda x, label: plane.svg(x, f"Samples: {label}")
+
+    def image(x: Tensor, label: str) -> str:
+        uri = data_uri(grid_png(x, comparison.spec))
+        return f'<img alt="Samples: {escape(label)}" src="{uri}"/>'
+
+    return image
+
+
+def _curves(comparison: Comparison) -> str:
+    discrete = comparison.spec.is_discrete
+    unit, factor = ("bits/dim", 1 / math.log(2)) if discrete else ("nats/dim, negative", 1.0)
+    scores: dict[str, Points] = {}
+    charts = []
+    for row in comparison.rows:
+        points = row.curves.get("valid", ())
+        if len(points) > 1:
+            scores[row.label] = [(x, y * factor) for x, y in points]
+        losses = {name: p for name, p in row.curves.items() if name != "valid" and len(p) > 1}
+        if losses:
+            charts.append(_chart(losses, f"Losses of {row.label}", "loss"))
+    if scores:
+        charts.insert(0, _chart(scores, "Likelihood on the valid split (bounds as bounds)", unit))
+    if not charts:
+        return ""
+    return (
+        "<h2>Training</h2>\n<p>Lower is better for a likelihood. The losses of two players that "
+        f"work against each other say little about quality.</p>\n{''.join(charts)}"
+    )
+
+
+def _chart(series: dict[str, Points], title: str, unit: str) -> str:
+    return (
+        f"<figure class='chart'><figcaption>{escape(title)}</figcaption>"
+        f"{chart(series, title=title, unit=unit)}{legend(list(series))}</figure>"
+    )
+
+
+def _reading(comparison: Comparison) -> str:
+    items = "\n".join(
+        f"<dt>{escape(column.title)}</dt><dd>{escape(column.reading)}</dd>"
+        for column in columns(comparison)
+    )
+    controls = (
+        f"<dt>{REAL}, {COPIES}</dt><dd>Two rows are no models. Real data that no feature network "
+        "has seen stand in for a perfect model; copies of training examples stand in for one that "
+        "cheats. A model is as good as its distance to the first row, and nothing that the second "
+        "row gets as well is proof of learning.</dd>"
+    )
+    return f"<h2>How to read each column</h2>\n<dl>\n{items}\n{controls}\n</dl>"
+
+
+def _provenance(comparison: Comparison) -> str:
+    data, settings = comparison.data, comparison.settings
+    facts = {
+        "data": f"{data.name}, {data.split} split, {data.examples:,} examples of {data.dims} dims",
+        "digest": data.digest,
+        "seed": str(settings.seed),
+        "finished": comparison.finished,
+        "command": comparison.command or "genus.compare(...) from Python",
+        **{
+            f"FD[{f.name}]": f"{f.description}; weights {f.fingerprint}"
+            for f in comparison.features
+        },
+        **{key: str(value) for key, value in comparison.environment.items()},
+    }
+    items = "\n".join(
+        f'<tr><th scope="row">{escape(key)}</th><td>{escape(value)}</td></tr>'
+        for key, value in facts.items()
+    )
+    return (
+        f'<h2>Where this comes from</h2>\n<table class="facts"><tbody>\n{items}\n</tbody></table>'
+    )

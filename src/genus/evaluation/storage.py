@@ -1,0 +1,54 @@
+"""Evaluations kept beside the run they belong to, so that a comparison can be taken up again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save as save_safetensors
+
+from genus.evaluation.cache import write_atomic
+from genus.evaluation.scoring import FORMAT, Evaluation
+
+SHOWN = 64
+"""Samples kept for pictures."""
+
+
+def save_evaluation(folder: Path, evaluation: Evaluation, settings: dict[str, Any]) -> None:
+    """Write an evaluation, with the settings it was made under, into a folder.
+
+    The JSON is written last, so that a folder with one is complete.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {"nats": torch.from_numpy(np.array(evaluation.likelihood.nats))}
+    if evaluation.drawn is not None:
+        tensors["drawn"] = evaluation.drawn[:SHOWN].contiguous()
+    (folder / "evaluation.json").unlink(missing_ok=True)
+    write_atomic(folder / "evaluation.safetensors", save_safetensors(tensors))
+    content = {"settings": settings, "evaluation": evaluation.to_json()}
+    write_atomic(folder / "evaluation.json", json.dumps(content, indent=1).encode())
+
+
+def load_evaluation(folder: Path, settings: dict[str, Any]) -> Evaluation | None:
+    """Return the evaluation kept in a folder, or None where it is to be made (again).
+
+    It is taken only if it was made under the same settings by the same format.
+    """
+    record, arrays = folder / "evaluation.json", folder / "evaluation.safetensors"
+    if not (record.is_file() and arrays.is_file()):
+        return None
+    try:
+        content = json.loads(record.read_text())
+        tensors = load_safetensors(arrays.read_bytes())
+    except (ValueError, RuntimeError):
+        return None  # damaged: it costs only the time to evaluate once more
+    same = content.get("settings") == settings
+    if not same or content["evaluation"]["format"] != FORMAT:
+        return None
+    return Evaluation.from_json(
+        content["evaluation"], tensors["nats"].numpy(), tensors.get("drawn")
+    )

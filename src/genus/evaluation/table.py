@@ -1,0 +1,300 @@
+"""The columns of a comparison: their cells in words, and how to read them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from genus.evaluation.outcome import Comparison, Row
+from genus.evaluation.samples import Measure
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+NONE = "–"
+Block = Literal["likelihood", "samples", "cost"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table.
+
+    Args:
+        title: its name.
+        block: where it belongs; blocks are never merged.
+        cell: from a row with an evaluation to the text.
+        note: what stands under the title: the unit, or the floor.
+        reading: one paragraph on what it sees and what it misses.
+    """
+
+    title: str
+    block: Block
+    cell: Callable[[Row], str]
+    note: str
+    reading: str
+
+    def text(self, row: Row) -> str:
+        """Return the cell of a row; a dash where there is no figure."""
+        return NONE if row.evaluation is None else self.cell(row)
+
+
+def columns(comparison: Comparison) -> list[Column]:
+    """Return the columns of a comparison, in the order of the table."""
+    found = _likelihood_columns(comparison)
+    for number, feature in enumerate(comparison.features):
+        found.append(_frechet_column(comparison, feature.name))
+        if number == len(comparison.features) - 1:
+            found += [
+                _share_column(comparison, name, comparison.features[0].name)
+                for name in ("precision", "recall", "density", "coverage")
+            ]
+    return [*found, _copying_column(), *_cost_columns(comparison)]
+
+
+def render(comparison: Comparison, console: Console | None = None) -> None:
+    """Print the table: likelihood and cost first, then samples, then what must be said.
+
+    Args:
+        comparison: what `genus.evaluation.compare` returns.
+        console: where to; stdout when left out.
+    """
+    from rich.console import Console
+
+    console = console or Console()
+    every = columns(comparison)
+    data = comparison.data
+    console.print(
+        f"{data.name}, {data.split} split: {data.examples} examples, digest {_short(data.digest)}",
+        highlight=False,
+    )
+    first = [c for c in every if c.block != "samples"]
+    second = [c for c in every if c.block == "samples"]
+    models = [row for row in comparison.rows if row.kind == "model"]
+    console.print(_table("Likelihood and cost", first, models))
+    title = f"Samples: {comparison.samples} of each, against held-out data"
+    console.print(_table(title, second, list(comparison.rows)))
+    for line in remarks(comparison):
+        console.print(line, highlight=False, markup=False)
+
+
+def remarks(comparison: Comparison) -> list[str]:
+    """Return what a reader must know besides the figures, one sentence each."""
+    failed = [f"{row.label}: {row.reason}" for row in comparison.rows if row.reason]
+    rows = [row for row in comparison.rows if row.evaluation is not None]
+    own = [
+        f"{row.label}: {note}" for row in rows if row.evaluation for note in row.evaluation.notes
+    ]
+    return [*failed, *comparison.notes, *own]
+
+
+def _table(title: str, shown: list[Column], rows: list[Row]) -> object:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("model", no_wrap=True)
+    for column in shown:
+        # As Text, because brackets in a title are not markup; long titles break at the bracket.
+        lines = [column.title.replace("[", "\n["), column.note]
+        table.add_column(Text("\n".join(filter(None, lines))), justify="right", no_wrap=True)
+    for index, row in enumerate(rows):
+        last = index + 1 < len(rows) and rows[index + 1].kind != row.kind
+        cells = (Text(text) for text in (row.label, *(column.text(row) for column in shown)))
+        table.add_row(*cells, end_section=last)
+    return table
+
+
+def _short(digest: str) -> str:
+    return digest.removeprefix("sha256:")[:16]
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Return a figure with so many significant digits, without an exponent where it can be read.
+
+    Example:
+        >>> number(1234.5), number(0.01234), number(2.0)
+        ('1234', '0.0123', '2.00')
+    """
+    if not math.isfinite(value):
+        return "∞" if value > 0 else "-∞" if value < 0 else NONE
+    if value == 0:
+        return "0"
+    if abs(value) < 1e-4:
+        return f"{value:.1e}"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:.{decimals}f}"
+
+
+def with_error(value: float, error: float | None, digits: int = 2) -> str:
+    """Return a figure and its standard error with the same number of decimals, 3 at most.
+
+    Example:
+        >>> with_error(1.78345, 0.0123), with_error(123.4, 5.6, 1), with_error(2.5, None)
+        ('1.783 ±0.012', '123 ±6', '2.50')
+    """
+    if error is None or not math.isfinite(error) or error <= 0 or not math.isfinite(value):
+        return number(value)
+    decimals = min(3, max(0, digits - 1 - math.floor(math.log10(error))))
+    return f"{value:.{decimals}f} ±{error:.{decimals}f}"
+
+
+def _likelihood_columns(comparison: Comparison) -> list[Column]:
+    discrete = comparison.spec.is_discrete
+
+    def bits(row: Row) -> str:
+        found = row.evaluation
+        assert found is not None
+        if found.likelihood.kind == "n/a":
+            return "n/a" if row.kind == "model" else NONE
+        if found.bits_per_dim is not None:
+            return with_error(found.bits_per_dim, found.bits_per_dim_error)
+        return with_error(found.likelihood.mean, found.likelihood.standard_error)
+
+    def kind(row: Row) -> str:
+        assert row.evaluation is not None
+        return row.evaluation.likelihood.label if row.kind == "model" else NONE
+
+    unit = READ_BITS if discrete else READ_NATS
+    title, note = ("bits/dim", "less = better") if discrete else ("nats", "more = better")
+    return [
+        Column(title, "likelihood", bits, note, unit),
+        Column("kind", "likelihood", kind, "", READ_KIND),
+    ]
+
+
+def _frechet_column(comparison: Comparison, name: str) -> Column:
+    def measure(row: Row) -> Measure | None:
+        block = row.evaluation.samples if row.evaluation else None
+        return block.scores[name].frechet if block else None
+
+    def cell(row: Row) -> str:
+        found = measure(row)
+        return NONE if found is None else with_error(found.value, found.standard_error, 1)
+
+    return Column(f"FD[{name}]", "samples", cell, _floor(comparison, measure), READ_FRECHET[name])
+
+
+def _share_column(comparison: Comparison, share: str, net: str) -> Column:
+    def measure(row: Row) -> Measure | None:
+        block = row.evaluation.samples if row.evaluation else None
+        found: Measure | None = getattr(block.scores[net], share) if block else None
+        return found
+
+    def cell(row: Row) -> str:
+        found = measure(row)
+        return NONE if found is None else f"{found.value:.2f}"
+
+    return Column(share, "samples", cell, _floor(comparison, measure), READ_SHARE[share])
+
+
+def _floor(comparison: Comparison, measure: Callable[[Row], Measure | None]) -> str:
+    """Return what real data get, which is the same in every row."""
+    floors = [found.floor for row in comparison.rows if (found := measure(row)) is not None]
+    return f"real {number(floors[0], 2)}" if floors else ""
+
+
+def _copying_column() -> Column:
+    def cell(row: Row) -> str:
+        block = row.evaluation.samples if row.evaluation else None
+        if block is None:
+            return NONE
+        found = block.nearer_to_train
+        return f"{found.share:.2f} ±{found.standard_error:.2f}"
+
+    return Column("near train", "samples", cell, "fair 0.50", READ_COPYING)
+
+
+def _cost_columns(comparison: Comparison) -> list[Column]:
+    def parameters(row: Row) -> str:
+        found = row.evaluation.cost.parameters if row.evaluation else None
+        return NONE if found is None else f"{found:,}"
+
+    def training(row: Row) -> str:
+        found = row.evaluation.cost.training_seconds if row.evaluation else None
+        return NONE if found is None else f"{found:.1f}"
+
+    def sampling(row: Row) -> str:
+        found = row.evaluation.cost.seconds_per_sample if row.evaluation else None
+        return NONE if found is None else number(found, 2)
+
+    return [
+        Column("parameters", "cost", parameters, "", READ_PARAMETERS),
+        Column("training", "cost", training, "seconds", READ_TRAINING),
+        Column("sampling", "cost", sampling, "s each", READ_SAMPLING),
+    ]
+
+
+READ_BITS = (
+    "How many bits an ideal code made from the model needs for each entry of a held-out example "
+    "(each pixel, and each colour of it). It sees everything the model gets wrong about the data, "
+    "rare examples most of all, and cannot be cheated by copying the training data. It does not "
+    "see how samples look: a fine likelihood goes together with poor samples, and the reverse. "
+    "The number after ± is the standard error over held-out examples, not over training runs."
+)
+READ_NATS = (
+    "Mean log-density of a held-out example, in nats. It compares models on these very data in "
+    "these very units: multiplying a column by ten moves every figure by the same amount, so it "
+    "must not be set beside bits per dimension or another data set. The number after ± is the "
+    "standard error over held-out examples."
+)
+READ_KIND = (
+    "What the likelihood is. Exact: the model's own probability. Lower bound (k): the model is at "
+    "least this good; the bound grows with the number k of importance samples, so a gap to an "
+    "exact figure may be the bound's as well as the model's. n/a: the model has no likelihood that "
+    "could be computed, and none is made up for it."
+)
+READ_FRECHET = {
+    "trained": (
+        "Frechet distance between Gaussians fitted to the features of samples and of held-out "
+        "data; lower is better. The features come from a small network trained on this training "
+        "split, so it sees what matters for telling these data apart: missing kinds, wrong "
+        "shapes, blur. It is biased up for few samples: real data get the figure under the title, "
+        "and a model within its error of that cannot be told from real data by this measure. It "
+        "does not see copying. It compares only with figures of the same network, count and split."
+    ),
+    "random": (
+        "The same distance in the features of a network with fixed random weights. It knows "
+        "nothing of classes, so it judges texture, contrast and noise more evenly. Where the two "
+        "disagree, look at the pictures."
+    ),
+    "values": (
+        "Frechet distance between Gaussians fitted to the standardised columns of samples and of "
+        "held-out data; lower is better. It sees wrong means, spreads and correlations and nothing "
+        "beyond them. It is biased up for few samples: real data get the figure under the title."
+    ),
+}
+READ_SHARE = {
+    "precision": (
+        "Share of samples that lie among the held-out data (inside the ball around some example "
+        "that reaches its 5th neighbour). High: samples look real. It does not see missing kinds, "
+        "and a model that repeats one good sample gets 1. Real data do not get 1 either."
+    ),
+    "recall": (
+        "Share of held-out examples that lie among the samples. Low: some of the data are never "
+        "drawn. It is fooled by a few wild samples, whose balls are huge."
+    ),
+    "density": (
+        "Like precision, but it counts in how many balls a sample lies: 1 for a perfect model. "
+        "Above 1 the samples crowd where data are common, which blur and low variety do too."
+    ),
+    "coverage": (
+        "Share of held-out examples that have a sample in their ball; 0.97 for a perfect model. "
+        "The most dependable of the four on variety, as outliers among the samples do not help."
+    ),
+}
+READ_COPYING = (
+    "Share of samples whose nearest example is in the training data rather than among equally "
+    "many held-out examples, pixel by pixel. One half is fair, whether the samples are sharp, "
+    "blurred or noisy; well above it, the model repeats its training data. Full copying shows the "
+    "figure in the last row, not 1: most originals are not in the part that is compared. It does "
+    "not see copies that are shifted or recoloured."
+)
+READ_PARAMETERS = "How many numbers training sets: the size of the model, not its quality."
+READ_TRAINING = (
+    "Wall-clock seconds of training. All models get the same time; those fitted in closed form "
+    "stop when they are done. More time changes the order: the figures are for this budget."
+)
+READ_SAMPLING = "Wall-clock seconds for one sample, when drawn 250 at a time on this machine."
