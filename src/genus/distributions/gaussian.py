@@ -66,7 +66,8 @@ class EntryGaussian:
     def icdf(self, u: Tensor) -> Tensor:
         """Return real numbers (...) drawn by inverse transform of ``u`` (...)."""
         inside = u.clamp(min=2.0**-25)
-        return self.mean + self.log_scale.exp() * torch.special.ndtri(inside)
+        standard: Tensor = torch.special.ndtri(inside)
+        return self.mean + self.log_scale.exp() * standard
 
     def tempered(self, temperature: float) -> EntryGaussian:
         """Return the law with its log-density divided by ``temperature``."""

@@ -25,8 +25,8 @@ from genus.families.base import Model, check_temperature, evaluating
 from genus.random import ExampleNoise, Noise
 from genus.spec import Batch
 
-CHUNK = 16
-"""Importance samples that are decoded at a time, to bound memory."""
+DECODED_AT_A_TIME = 2**21
+"""Entries of decoded examples held at a time by importance sampling, to bound memory."""
 SWEEPS = 20
 """Sweeps of pseudo-Gibbs completion."""
 
@@ -106,8 +106,9 @@ class LatentVariable(Model, abc.ABC):
 
     def _importance_weighted(self, x: Tensor, y: Tensor | None, eps_BkZ: Tensor) -> Tensor:
         q, p = self.encode(x, y), self.prior()
+        chunk = max(1, DECODED_AT_A_TIME // (len(x) * self.spec.dims or 1))
         weights = []
-        for eps_BcZ in eps_BkZ.split(CHUNK, 1):
+        for eps_BcZ in torch.split(eps_BkZ, chunk, 1):
             c = eps_BcZ.shape[1]
             z_BcZ = q.mean[:, None] + q.log_scale.exp()[:, None] * eps_BcZ
             wide = DiagonalGaussian(q.mean[:, None], q.log_scale[:, None])

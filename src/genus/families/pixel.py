@@ -67,7 +67,7 @@ class PixelNetwork(Autoregressive, abc.ABC):
     ) -> Tensor:
         """Return the parameters of every conditional, ``(B, C, H, W, P)``."""
         h_BFHW = F.relu(self.penultimate(self.maps(u_BCHW, y_B, cursor), cursor))
-        out_BCPHW = self.last(h_BFHW, cursor).unflatten(1, (self.spec.shape[0], -1))
+        out_BCPHW: Tensor = self.last(h_BFHW, cursor).unflatten(1, (self.spec.shape[0], -1))
         return out_BCPHW.permute(0, 1, 3, 4, 2)
 
     def stream(self, n: int, y: Tensor | None = None) -> Stream:

@@ -48,7 +48,8 @@ class Block(nn.Module):
         h = self.middle(F.relu(h), cursor)
         if self.bias is not None and y_B is not None:
             h = h + self.bias(y_B)[:, :, None, None]
-        return x_BFHW + self.up(self.dropout(F.relu(h)), cursor)
+        out_BFHW: Tensor = x_BFHW + self.up(self.dropout(F.relu(h)), cursor)
+        return out_BFHW
 
 
 @register("pixelcnn")

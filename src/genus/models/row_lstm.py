@@ -43,7 +43,8 @@ class Layer(nn.Module):
         """Return a map like ``x_BFHW``."""
         if self.bias is not None and y_B is not None:
             x_BFHW = x_BFHW + self.bias(y_B)[:, :, None, None]
-        return x_BFHW + self.up(self.dropout(self.lstm(x_BFHW, cursor)), cursor)
+        out_BFHW: Tensor = x_BFHW + self.up(self.dropout(self.lstm(x_BFHW, cursor)), cursor)
+        return out_BFHW
 
 
 @register("row-lstm")

@@ -117,5 +117,5 @@ class ImageDecoder(nn.Module):
         x_BFHW = self.coarsest(self.head(z_BD).view(-1, *self.start))
         for size, stage in zip(self.sizes[1:], self.stages, strict=True):
             x_BFHW = stage(F.interpolate(x_BFHW, size=size, mode="nearest"))
-        out_BCPHW = self.last(F.silu(x_BFHW)).unflatten(1, (self.colours, -1))
+        out_BCPHW: Tensor = self.last(F.silu(x_BFHW)).unflatten(1, (self.colours, -1))
         return out_BCPHW.permute(0, 1, 3, 4, 2).contiguous()
