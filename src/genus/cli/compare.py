@@ -1,0 +1,157 @@
+"""`genus compare`: several models at equal cost, on the same data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from genus.cli import datasets, output, runs
+from genus.cli.datasets import DataOptions
+from genus.cli.errors import FAILED, OK, Problems, UsageError, hinted
+from genus.cli.options import Flag, Out, Set, assignments, duration, within
+from genus.errors import SpecError
+
+if TYPE_CHECKING:
+    from genus.data import DataSet
+    from genus.evaluation import Comparison
+
+MOST_SAMPLES = 100_000
+"""The most samples of each model, and the most of a bound."""
+
+
+def compare(
+    *models: str,
+    data: str,
+    time_budget: str = "60s",
+    out: Out = None,
+    seed: int = 0,
+    split: str = "test",
+    samples: int | None = None,
+    k: Annotated[int, Parameter(name=("-k", "--k"))] = 64,
+    set_: Set = (),
+    resume: Flag = False,
+    reading: DataOptions = datasets.PLAIN,
+    csv: Flag = False,
+    json: output.Json = False,
+) -> int:
+    """Train models for the same time, evaluate them on the same data and write a report.
+
+    Args:
+        models: Names from `genus models`; all that take the data when left out.
+        data: A name from `genus data`, or a folder, .npy, .npz or .csv.
+        time_budget: Time of training of each model: 60s, 5m, 1h30m.
+        out: Folder for the runs and the report; runs/compare-<data> when left out.
+        seed: Seed of everything random.
+        split: test, or valid while you still choose.
+        samples: How many samples each model draws; by default as many as are held out.
+        k: Samples per example of a bound.
+        set_: Options of one model: --set pixelcnn.features=32 vae.latents=8.
+        resume: Go on with a comparison that was interrupted.
+        reading: How the data are read.
+        csv: Print the table as CSV to stdout.
+        json: Print JSON to stdout.
+
+    Returns:
+        1 if every model failed, else 0.
+    """
+    problems = Problems()
+    problems.require(not (csv and json), "--csv and --json both go to stdout; choose one")
+    budget, sets = 0.0, {}
+    with problems.collect():
+        budget = duration(time_budget)
+    with problems.collect():
+        sets = by_model(assignments(set_))
+    with problems.collect():
+        within(k, 1, MOST_SAMPLES, "--k", "64 is usual")
+    if samples is not None:
+        with problems.collect():
+            within(samples, 6, MOST_SAMPLES, "--samples", "or leave it out")
+    problems.raise_any("cannot compare:")
+    found = datasets.load(data, reading)
+    found.split(split)
+    folder = out or _default_folder(found.name, resume)
+    from genus.evaluation import compare as run
+
+    try:
+        result = run(
+            _takers(models, found),
+            found,
+            out=folder,
+            time_budget=budget,
+            seed=seed,
+            split=split,
+            samples=samples,
+            k=k,
+            options=sets,
+            resume=resume,
+            progress=output.note,
+            command=output.typed(),
+        )
+    except KeyboardInterrupt as error:
+        raise hinted(error, _again(folder, out is None, resume)) from None
+    _print(result, csv, json)
+    output.next_step(f"open {result.report}")
+    return OK if any(r.evaluation for r in result.rows if r.kind == "model") else FAILED
+
+
+def by_model(values: dict[str, str]) -> dict[str, dict[str, str]]:
+    """Return options sorted by the model that they are for.
+
+    Raises:
+        UsageError: a name has no model in front.
+
+    Example:
+        >>> by_model({"vae.latents": "8", "vae.hidden": "64"})
+        {'vae': {'latents': '8', 'hidden': '64'}}
+    """
+    sorted_: dict[str, dict[str, str]] = {}
+    for name, value in values.items():
+        model, dot, option = name.partition(".")
+        if not dot:
+            raise UsageError(f"--set {name} must say of which model: --set pixelcnn.{name}={value}")
+        sorted_.setdefault(model, {})[option] = value
+    return sorted_
+
+
+def _takers(models: tuple[str, ...], data: DataSet) -> list[str]:
+    """Return the models that were named, or all that can take the data."""
+    if models:
+        return list(models)
+    from genus.registry import list_models
+
+    spec, found = data.spec.unconditional(), []
+    for name, cls in list_models().items():
+        try:
+            cls.check_spec(spec)
+        except SpecError as error:
+            output.note(f"{name} is left out: {error}")
+        else:
+            found.append(name)
+    return found
+
+
+def _default_folder(data: str, resume: bool) -> Path:
+    """Return runs/compare-<data>: the one that is there to go on with it, else a free one."""
+    from genus.training import free_folder
+
+    folder = runs.default_name("compare", data)
+    return folder if resume else free_folder(folder)
+
+
+def _again(folder: Path, unnamed: bool, resumed: bool) -> str:
+    """Return how to go on with this comparison."""
+    words = [output.typed(), *([f"--out {folder}"] if unnamed else [])]
+    return " ".join([*words, *([] if resumed else ["--resume"])])
+
+
+def _print(result: Comparison, csv: bool, json: bool) -> None:
+    from genus.evaluation import render
+
+    if json:
+        output.print_json(result.to_json())
+    elif csv:
+        output.say(result.to_csv().rstrip("\n"))
+    else:
+        render(result, output.out())

@@ -1,0 +1,121 @@
+"""`genus evaluate`: likelihood, samples and cost of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from genus.cli import datasets, output, runs
+from genus.cli.errors import Problems
+from genus.cli.options import within
+
+if TYPE_CHECKING:
+    from genus.evaluation import Evaluation
+
+MOST_SAMPLES = 100_000
+"""The most samples that are drawn for the sample block, and the most of a bound."""
+
+
+def evaluate(
+    run: Path,
+    /,
+    *,
+    split: str = "test",
+    k: Annotated[int, Parameter(name=("-k", "--k"))] = 64,
+    samples: int | None = None,
+    sample_budget: float = 60.0,
+    seed: int = 0,
+    data_root: Path | None = None,
+    json: output.Json = False,
+) -> None:
+    """Score a run on data that it has not seen: likelihood, samples, cost.
+
+    Args:
+        run: The run's folder.
+        split: test, or valid while you still choose between models.
+        k: Samples per example of a bound; more give a tighter one.
+        samples: How many samples to judge; 0 leaves them out; by default as many as are held out.
+        sample_budget: Seconds that drawing them may take by default.
+        seed: Seed of samples and bounds.
+        data_root: Folder of published data sets, if it is another one by now.
+        json: Print JSON to stdout.
+    """
+    record = runs.read(run)
+    _check(k, samples)
+    data = datasets.load_again(record.data, data_root)
+    data.split(split)
+    from genus.evaluation import evaluate as judge
+    from genus.training import RunFolder, load
+
+    found = judge(
+        load(run),
+        data,
+        split=split,
+        k=k,
+        samples=samples,
+        sample_budget=sample_budget,
+        seed=seed,
+        training_seconds=RunFolder(run).read_manifest().get("seconds", {}).get("training"),
+        progress=output.note,
+    )
+    if json:
+        output.print_json({"run": str(run), **found.to_json()})
+    else:
+        _print(found)
+    output.next_step(f"genus sample {run} -n 64 -o grid.png")
+
+
+def _check(k: int, samples: int | None) -> None:
+    problems = Problems()
+    with problems.collect():
+        within(k, 1, MOST_SAMPLES, "--k", "64 is usual")
+    if samples is not None:
+        with problems.collect():
+            within(samples, 0, MOST_SAMPLES, "--samples", "0 leaves the sample block out")
+    problems.raise_any("cannot evaluate:")
+
+
+def _print(found: Evaluation) -> None:
+    content = found.to_json()
+    data, likelihood, cost = content["data"], content["likelihood"], content["cost"]
+    digest = data["digest"].removeprefix("sha256:")[:16]
+    output.say(f"{found.model} on {data['name']}, {data['split']} split")
+    facts = [("examples", data["examples"]), ("digest", digest), *_likelihood(found, likelihood)]
+    facts.append(("parameters", cost["parameters"]))
+    for name, key in (("training", "training_seconds"), ("one sample", "seconds_per_sample")):
+        if cost[key] is not None:
+            each = f"{cost[key]:.2g} s" if cost[key] < 1 else output.seconds(cost[key])
+            facts.append((name, each))
+    output.pairs(facts)
+    if content["samples"] is not None:
+        _print_samples(content["samples"])
+    for line in found.notes:
+        output.say(f"note: {line}")
+
+
+def _likelihood(found: Evaluation, likelihood: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Return the lines on the likelihood: figure, standard error over examples, kind."""
+    if likelihood["nats"] is None:
+        return [("log-likelihood", "n/a: this model has none")]
+    kind, error = found.likelihood.label, likelihood["standard_error"]
+    nats = f"{likelihood['nats']:.4f} ± {error or 0:.4f} nats per example, {kind}"
+    lines = [("log-likelihood", nats)]
+    if likelihood["bits_per_dim"] is not None:
+        bits, error = likelihood["bits_per_dim"], likelihood["bits_per_dim_standard_error"]
+        lines.append(("bits/dim", f"{bits:.4f} ± {error or 0:.4f}, {kind}"))
+    return lines
+
+
+def _print_samples(block: dict[str, Any]) -> None:
+    """Print each figure of the sample block beside what real data get."""
+    names = ("frechet", "precision", "recall", "density", "coverage")
+    rows = []
+    for net, scores in block["features"].items():
+        for name in names:
+            rows.append((net, name, scores[name]["value"], scores[name]["floor"]))
+    output.table(("features", f"{block['n']} samples", "value", "real data"), rows)
+    nearer = block["nearer_to_train"]
+    share, error = nearer["share"], nearer["standard_error"]
+    output.say(f"nearer to train than to held-out: {share:.2f} ± {error:.2f} (0.50 is fair)")

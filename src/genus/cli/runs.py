@@ -1,0 +1,72 @@
+"""Finding runs, and what is needed to use one again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genus.cli.errors import UsageError, hinted
+from genus.errors import near
+
+if TYPE_CHECKING:
+    from genus.training import RunConfig
+
+RUNS = Path("runs")
+"""Where runs go by default."""
+FIRST_RUN = "genus train pixelcnn --data digits --time-budget 60s"
+
+
+def run_folder(path: Path) -> Path:
+    """Return a run's folder once it is sure that there is one.
+
+    Raises:
+        UsageError: there is none; the message names the runs that are near.
+    """
+    if (path / "config.json").is_file():
+        return path
+    what = "is not a run (it has no config.json)" if path.exists() else "does not exist"
+    known = [str(run) for run in (*runs_in(path.parent), *runs_in(RUNS))]
+    remedy = near(str(path), known) if known else "train one first"
+    raise hinted(UsageError(f"run {str(path)!r} {what}; {remedy}"), FIRST_RUN)
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """Return the runs directly inside a folder, by name."""
+    return sorted(config.parent for config in folder.glob("*/config.json"))
+
+
+def latest_run() -> Path:
+    """Return the run in `RUNS` that was written to last.
+
+    Raises:
+        UsageError: there is none.
+    """
+    found = runs_in(RUNS)
+    if not found:
+        raise hinted(UsageError(f"there is no run in {RUNS}/ to resume; give --out DIR"), FIRST_RUN)
+    return max(found, key=lambda run: max(file.stat().st_mtime for file in run.iterdir()))
+
+
+def default_name(model: str, data: str) -> Path:
+    """Return where a run goes when nothing is said: runs/<model>-<data>.
+
+    Example:
+        >>> default_name("vae", "my/photos").as_posix()
+        'runs/vae-photos'
+    """
+    stem = Path(data).name.partition(".")[0] or "data"
+    return RUNS / f"{model}-{stem}"
+
+
+def read(path: Path) -> RunConfig:
+    """Return what the config.json of a run says.
+
+    Raises:
+        UsageError: there is no such run.
+        VersionError: a newer genus wrote it.
+        CheckpointError: it is damaged.
+    """
+    folder = run_folder(path)
+    from genus.training import RunFolder
+
+    return RunFolder(folder).read_config()

@@ -1,0 +1,174 @@
+"""`genus sample`: draw from a run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from genus.cli import output
+from genus.cli.errors import Problems, UsageError
+from genus.cli.options import Flag, Out, check_output, within
+from genus.cli.runs import run_folder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from genus.spec import Spec
+
+MOST_SAMPLES = 100_000
+"""The most samples of one command."""
+CHUNK = 100
+"""Samples drawn at a time, a bound on memory; fixed, because the noise goes by chunks."""
+
+
+def sample(
+    run: Path,
+    /,
+    *,
+    n: Annotated[int, Parameter(name=("-n", "--n"))] = 64,
+    out: Out = None,
+    seed: int = 0,
+    temperature: float = 1.0,
+    class_: Annotated[int | None, Parameter(name="--class")] = None,
+    force: Flag = False,
+    json: output.Json = False,
+) -> None:
+    """Draw samples from a run into a picture or a file of numbers.
+
+    Args:
+        run: The run's folder.
+        n: How many samples.
+        out: A .png (a grid of images), .npy or .npz; <run>-samples.png or .npz when left out.
+        seed: Seed of the noise; the first samples are the same however many are drawn.
+        temperature: Below 1 safer samples, above 1 wilder ones; 1 is the model itself.
+        class_: Draw this class only; for runs trained with --conditional.
+        force: Replace the file if it exists.
+        json: Print JSON to stdout.
+    """
+    folder = run_folder(run)
+    _check(n, seed, temperature, out, force)
+    from genus.cli import files
+    from genus.training import load
+
+    model = load(folder)
+    path = out or Path(
+        f"{folder.resolve().name}-samples{'.png' if model.spec.is_image else '.npz'}"
+    )
+    check_output(path, force)
+    if path.suffix.lower() == ".png":
+        files.check_drawable(n, model.spec)
+    y = _labels(n, class_, model.spec)
+    started = time.perf_counter()
+    with output.progress(f"drawing from {model.name}", n) as advance:
+        x = draw(model, n, y, seed, temperature, advance)
+    seconds = time.perf_counter() - started
+    recipe = _recipe(model.name, folder, n, seed, temperature, class_)
+    digest = files.save(path, x, y, model.spec, recipe)
+    _report(path, x, seconds, {**recipe, "file_sha256": digest}, json)
+    output.next_step(f"genus evaluate {run}")
+
+
+def _check(n: int, seed: int, temperature: float, out: Path | None, force: bool) -> None:
+    """Check all that can be checked before the run is loaded."""
+    from genus.cli.files import SUFFIXES
+
+    problems = Problems()
+    with problems.collect():
+        within(n, 1, MOST_SAMPLES, "-n", "draw in several parts, each with its own --seed")
+    with problems.collect():
+        within(seed, 0, 2**63 - 1, "--seed", "choose another")
+    with problems.collect():
+        within(temperature, 0.01, 100, "--temperature", "1 is the model itself")
+    if out is not None:
+        with problems.collect():
+            check_output(out, force)
+        known = out.suffix.lower() in SUFFIXES
+        problems.require(known, f"--out {out} must end with {', '.join(SUFFIXES)}")
+    problems.raise_any("cannot draw:")
+
+
+def _labels(n: int, label: int | None, spec: Spec) -> Tensor | None:
+    """Return the label of every sample, or None where the model draws it itself."""
+    import torch
+
+    if label is None:
+        return None
+    if spec.classes is None:
+        raise UsageError(
+            f"--class {label}: the run is unconditional; leave it out, or train with --conditional"
+        )
+    within(label, 0, spec.classes - 1, "--class", f"the run knows {spec.classes} classes")
+    return torch.full((n,), label)
+
+
+def draw(
+    model: Any,
+    n: int,
+    y: Tensor | None,
+    seed: int,
+    temperature: float,
+    advance: Callable[[int], None],
+) -> Tensor:
+    """Return ``(n, *shape)`` samples, drawn in chunks.
+
+    Args:
+        model: any model.
+        n: how many.
+        y: ``(n,)`` labels, or None.
+        seed: of the generator.
+        temperature: see the verb ``sample``.
+        advance: told how many have been drawn, after each chunk.
+    """
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, n, CHUNK):
+            count = min(CHUNK, n - start)
+            labels = None if y is None else y[start : start + count]
+            x = model.sample(count, y=labels, generator=generator, temperature=temperature)
+            parts.append(x.cpu())
+            advance(count)
+    return torch.cat(parts)
+
+
+def _recipe(
+    model: str, run: Path, n: int, seed: int, temperature: float, label: int | None
+) -> dict[str, Any]:
+    """Return what makes the same file again; no path, which would tell of the machine."""
+    import genus
+    from genus.training.atomic import sha256_of
+
+    weights = run / "model.safetensors"
+    return {
+        "genus": genus.__version__,
+        "model": model,
+        "run": run.resolve().name,
+        "weights_sha256": sha256_of(weights) if weights.is_file() else None,
+        "n": n,
+        "seed": seed,
+        "temperature": temperature,
+        "class": label,
+    }
+
+
+def _report(path: Path, x: Tensor, seconds: float, recipe: dict[str, Any], json: bool) -> None:
+    found = {
+        "out": str(path),
+        "shape": list(x.shape),
+        "seconds": seconds,
+        "seconds_per_sample": seconds / len(x),
+        "recipe": recipe,
+    }
+    if json:
+        output.print_json(found)
+    else:
+        each = output.seconds(seconds)
+        output.say(
+            f"{path}: {len(x):,} samples of {recipe['model']} in {each}, seed {recipe['seed']}"
+        )

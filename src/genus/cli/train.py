@@ -1,0 +1,267 @@
+"""`genus train`: begin a run, or go on with one."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genus.cli import datasets, output, runs
+from genus.cli.datasets import DataOptions
+from genus.cli.errors import Problems, UsageError, hinted
+from genus.cli.options import Flag, Out, Set, assignments, within
+from genus.cli.training_options import TrainOptions
+
+if TYPE_CHECKING:
+    from genus.data import DataSet
+    from genus.training import RunResult, TrainConfig
+
+MOST_EXAMPLES = 65_536
+"""The largest batch."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that is ready to begin.
+
+    Args:
+        model: with its weights as they are at first.
+        data: what it learns from.
+        config: how.
+        out: where to.
+        resume: whether to go on with the run that is there.
+    """
+
+    model: Any
+    data: DataSet
+    config: TrainConfig
+    out: Path
+    resume: bool
+
+
+def train(
+    model: str | None = None,
+    /,
+    *,
+    data: str | None = None,
+    set_: Set = (),
+    out: Out = None,
+    resume: Flag = False,
+    conditional: Flag = False,
+    dry_run: Flag = False,
+    options: TrainOptions = TrainOptions(),  # noqa: B008  (frozen)
+    reading: DataOptions = datasets.PLAIN,
+    json: output.Json = False,
+) -> None:
+    """Train a model on a data set, or go on with a run.
+
+    Args:
+        model: A name from `genus models`; the run says it with --resume.
+        data: A name from `genus data`, or a folder, .npy, .npz or .csv.
+        set_: Options of the model: --set features=32 layers=4.
+        out: The run's folder; runs/<model>-<data> when left out.
+        resume: Go on with the run in --out, or with the last one.
+        conditional: Learn p(x | class) from the labels.
+        dry_run: Print the whole configuration and stop.
+        options: How to train.
+        reading: How data are read.
+        json: Print JSON to stdout.
+    """
+    if resume:
+        plan = _resumed(model, data, set_, out, options, reading)
+    else:
+        plan = _fresh(model, data, set_, out, conditional, options, reading)
+    if dry_run:
+        _print_plan(plan, json)
+        return
+    result = _run(plan)
+    _print_result(plan, result, json)
+    output.next_step(f"genus evaluate {plan.out}   or   genus sample {plan.out} -n 64 -o grid.png")
+
+
+def _fresh(
+    model: str | None,
+    data: str | None,
+    set_: tuple[str, ...],
+    out: Path | None,
+    conditional: bool,
+    options: TrainOptions,
+    reading: DataOptions,
+) -> Plan:
+    """Return the plan of a new run, or raise one error with all that is wrong."""
+    from genus.config import build_config
+    from genus.registry import get
+
+    problems = Problems()
+    cls, found, sets, config = None, None, None, None
+    with problems.collect():
+        cls = get(_needed(model, "a model, for example pixelcnn (genus models lists them)"))
+    with problems.collect():
+        found = datasets.load(_needed(data, "--data, for example --data digits"), reading)
+    with problems.collect():
+        sets = assignments(set_)
+    if cls is not None and sets is not None:
+        with problems.collect():
+            sets = vars(build_config(cls.Config, sets, cls.name))
+    with problems.collect():
+        config = train_config(options.given())
+    _check_batch(options, problems)
+    if out is not None:
+        problems.require(not _is_taken(out), _taken(out))
+    problems.raise_any("cannot train:")
+    assert cls is not None
+    assert found is not None
+    assert config is not None
+    spec = found.spec if conditional else found.spec.unconditional()
+    if conditional and spec.classes is None:
+        raise UsageError(f"--conditional needs labels, but {found.name} has none; leave it out")
+    built = build_model(cls.name, spec, sets or {}, config.seed)
+    return Plan(built, found, config, out or _free(cls.name, found.name), False)
+
+
+def _needed(value: str | None, what: str) -> str:
+    if value is None:
+        raise UsageError(f"name {what}")
+    return value
+
+
+def _check_batch(options: TrainOptions, problems: Problems) -> None:
+    if options.batch_size is not None and options.batch_size > 0:
+        with problems.collect():
+            remedy = "take more --steps instead"
+            within(options.batch_size, 1, MOST_EXAMPLES, "--batch-size", remedy)
+
+
+def _is_taken(out: Path) -> bool:
+    return out.exists() and (not out.is_dir() or any(out.iterdir()))
+
+
+def _taken(out: Path) -> str:
+    return (
+        f"--out {out} exists and is not empty; go on with it by genus train --resume --out {out}, "
+        "or choose another folder"
+    )
+
+
+def _free(model: str, data: str) -> Path:
+    from genus.training import free_folder
+
+    return free_folder(runs.default_name(model, data))
+
+
+def train_config(values: dict[str, Any]) -> TrainConfig:
+    """Return a `TrainConfig`.
+
+    Raises:
+        ConfigError: values out of range, all of them at once.
+    """
+    from genus.training import TrainConfig
+
+    return TrainConfig(**values)
+
+
+def build_model(name: str, spec: Any, options: dict[str, Any], seed: int) -> Any:
+    """Return a model with the weights that a seed gives.
+
+    Raises:
+        SpecError: the model cannot work on such data.
+        ConfigError: the options do not fit each other or the data.
+    """
+    import torch
+
+    from genus.registry import create
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return create(name, spec, **options)
+
+
+def _resumed(
+    model: str | None,
+    data: str | None,
+    set_: tuple[str, ...],
+    out: Path | None,
+    options: TrainOptions,
+    reading: DataOptions,
+) -> Plan:
+    """Return the plan of going on with a run; what was typed must agree with what it says."""
+    if out is None:
+        out = runs.default_name(model, data) if model and data else runs.latest_run()
+    record = runs.read(out)
+    problems = Problems()
+    told = model is None or model == record.model
+    problems.require(told, f"the run is of {record.model}, not {model}; leave the model out")
+    with problems.collect():
+        sets = {**record.options, **assignments(set_)}
+        config = dataclasses.replace(record.training, **options.given())
+    problems.raise_any(f"cannot resume {out}:")
+    if data is None:
+        found = datasets.load_again(record.data, reading.data_root)
+    else:
+        found = datasets.load(data, reading)
+    return Plan(build_model(record.model, record.spec, sets, config.seed), found, config, out, True)
+
+
+def _run(plan: Plan) -> RunResult:
+    """Train, and say how to go on if it is interrupted or fails."""
+    from genus.errors import TrainingError
+    from genus.training import train as run
+
+    doing = "going on with" if plan.resume else "training"
+    output.note(f"{doing} {plan.model.name} on {plan.data.name}, in {plan.out}")
+    try:
+        return run(plan.model, plan.data, plan.out, plan.config, resume=plan.resume)
+    except (KeyboardInterrupt, TrainingError) as error:
+        raise hinted(error, f"genus train --resume --out {plan.out}") from None
+
+
+def _print_plan(plan: Plan, json: bool) -> None:
+    """Print what config.json would say."""
+    from genus.training.run_folder import describe
+
+    found = {"out": str(plan.out), **describe(plan.model, plan.data, plan.config)}
+    if json:
+        output.print_json(found)
+    else:
+        output.tree(found)
+    output.next_step("the same without --dry-run")
+
+
+def _print_result(plan: Plan, result: RunResult, json: bool) -> None:
+    """Print what the run cost and how it scored."""
+    spec = plan.model.spec
+    bits = None
+    if result.score is not None and spec.is_discrete:
+        bits = result.score / math.log(2)
+    found = {
+        "run": str(result.path),
+        "model": plan.model.name,
+        "data": {"name": plan.data.name, "digest": plan.data.digest},
+        "steps": result.steps,
+        "best_step": result.best_step,
+        "seconds": dict(result.seconds),
+        "parameters": result.parameters,
+        "valid": {"nats_per_dim": result.score, "bits_per_dim": bits},
+    }
+    if json:
+        output.print_json(found)
+        return
+    score = "none: this model has no likelihood"
+    if result.score is not None:
+        score = f"{result.score:.4f} nats/dim" + (f" = {bits:.4f} bits/dim" if bits else "")
+    output.pairs(
+        [
+            ("run", result.path),
+            ("steps", f"{result.steps:,}, weights of step {result.best_step:,} kept"),
+            ("time", _times(result.seconds)),
+            ("parameters", result.parameters),
+            ("valid", score),
+        ]
+    )
+
+
+def _times(seconds: Mapping[str, float]) -> str:
+    return ", ".join(f"{kind} {output.seconds(value)}" for kind, value in seconds.items())
