@@ -261,12 +261,14 @@ class FitContext:
         log: takes the metrics of each iteration.
         stop: says whether the time is over.
         reduce: sums a statistic over processes.
+        rank: this process; what must be drawn once is drawn by the first.
     """
 
     generator: torch.Generator | None = None
     log: Callable[[dict[str, float]], None] = field(default=lambda metrics: None)
     stop: Callable[[], bool] = field(default=lambda: False)
     reduce: Callable[[Tensor], Tensor] = field(default=lambda tensor: tensor)
+    rank: int = 0
 
 
 class Fits(Protocol):

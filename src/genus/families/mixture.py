@@ -1,0 +1,207 @@
+"""Mixtures: an example comes from one of several components, and EM says from which."""
+
+# Shapes: B batch, Y classes (1 where unconditional), K components of a class, M = Y * K, D entries.
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genus.capabilities import Completion
+from genus.distributions.components import Components
+from genus.families.closed_form import ClosedForm
+from genus.random import ExampleNoise, categorical_icdf
+from genus.spec import Batch, Spec
+
+
+class Mixture(ClosedForm):
+    r"""A mixture of components, one for each class where there are classes.
+
+    .. math:: p(x \mid y) = \sum_k \pi_{yk}\, p_{yk}(x)
+
+    What is climbed is the penalised likelihood, as if every component had been given
+    :math:`\epsilon` examples that look like the whole data:
+
+    .. math:: \sum_n \log p(x_n \mid y_n)
+        + \epsilon \sum_{yk} \big(\log \pi_{yk} + E_{\bar x}[\log p_{yk}(\bar x)]\big)
+
+    With :math:`\epsilon = 0` it is maximum likelihood.
+
+    References:
+        | Maximum Likelihood from Incomplete Data via the EM Algorithm (Dempster et al., 1977)
+        | k-means++: The Advantages of Careful Seeding (Arthur and Vassilvitskii, 2007)
+
+    Args:
+        spec: what the data are.
+        config: has ``components`` (K of each class) and ``pseudo`` (:math:`\epsilon`).
+        parts: all M components, those of the first class first.
+    """
+
+    seeds = 5_000
+    log_weight_YK: Tensor
+
+    def __init__(self, spec: Spec, config: Any, parts: Components) -> None:
+        super().__init__(spec, config)
+        shape = (spec.classes or 1, self.config.components)
+        self.register_buffer("log_weight_YK", torch.full(shape, -math.log(shape[1])))
+        self.parts = parts
+
+    def begin(self, seen: Batch, generator: torch.Generator | None) -> None:
+        """Cluster some of the data, class by class, and fit each component to its cluster."""
+        seen_x, (groups, k) = seen.x.flatten(1).to(self.device), self.log_weight_YK.shape
+        self.parts.begin(seen_x)
+        points = self.parts.coordinates(seen_x).cpu()
+        y_B = torch.zeros(len(points), dtype=torch.long) if seen.y is None else seen.y
+        member_BM = torch.zeros(len(points), groups * k, dtype=points.dtype)
+        for label in range(groups):
+            rows = (y_B == label).nonzero().squeeze(1)
+            if len(rows):
+                member_BM[rows, label * k + kmeans(points[rows], k, generator)] = 1
+        member_BM = member_BM.to(self.device)
+        self.parts.update(self.parts.statistics(seen_x, member_BM), max(self.config.pseudo, 1e-2))
+        self._set_weights(member_BM.double().sum(0))
+
+    def _set_weights(self, count_M: Tensor) -> None:
+        count_YK = count_M.view_as(self.log_weight_YK) + self.config.pseudo
+        share_YK = count_YK / count_YK.sum(1, keepdim=True).clamp(min=1e-300)
+        self.log_weight_YK.copy_(share_YK.clamp(min=1e-30).log())
+
+    def _log_weight(self, y: Tensor | None, *, joint: bool = False) -> Tensor:
+        """Return ``(B or 1, M)``: given labels, of the only class, or jointly with the class."""
+        if joint and self.spec.classes is not None:
+            return (self.log_weight_YK + self.log_prior_Y.unsqueeze(1)).view(1, -1)
+        if y is None:
+            return self.log_weight_YK
+        masked = self.log_weight_YK.new_full((len(y), *self.log_weight_YK.shape), -math.inf)
+        masked[torch.arange(len(y), device=y.device), y] = self.log_weight_YK[y]
+        return masked.flatten(1)
+
+    def statistics(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the log-likelihood, and each component's share of the examples: the E-step."""
+        x_BD = batch.x.flatten(1)
+        joint_BM = self._log_weight(batch.y) + self.parts.log_prob(x_BD)
+        share_BM = joint_BM.softmax(1)
+        nats = joint_BM.logsumexp(1).double().sum()
+        return {"nats": nats, "share_M": share_BM.sum(0), **self.parts.statistics(x_BD, share_BM)}
+
+    def update(self, total: dict[str, Tensor]) -> dict[str, float]:
+        """Set weights and components: the M-step."""
+        pseudo, count = self.config.pseudo, total["count"]
+        prior = self.log_weight_YK.double().sum() + self.parts.log_prior() if pseudo else 0.0
+        objective = (total["nats"] + pseudo * prior) / count
+        self.parts.update(total, pseudo)
+        self._set_weights(total["share_M"])
+        return {"nats": float(total["nats"] / count), "objective": float(objective)}
+
+    def joint_log_prob(self, x: Tensor) -> Tensor:
+        """Return ``(B, Y)``, log p(x, y) of every class."""
+        self.require(self.spec.classes is not None, "classes", self.spec)
+        joint_BM = self._log_weight(None, joint=True) + self.parts.log_prob(x.flatten(1))
+        return joint_BM.view(len(x), *self.log_weight_YK.shape).logsumexp(2)
+
+    def conditional_log_prob(self, x: Tensor, y: Tensor | None) -> Tensor:
+        """Return ``(B,)``, log p(x | y)."""
+        return (self._log_weight(y) + self.parts.log_prob(x.flatten(1))).logsumexp(1)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return the posterior over all components, ``(B, M)``.
+
+        Raises:
+            SpecError: the input does not fit the Spec.
+        """
+        self.check_inputs(x, None)
+        weight = self._log_weight(None, joint=True)
+        return (weight + self.parts.log_prob(x.flatten(1))).softmax(1)
+
+    def sample(
+        self,
+        n: int,
+        *,
+        y: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        temperature: float = 1.0,
+    ) -> Tensor:
+        """Return ``(n, *shape)``: the class, then a component of it, then an example.
+
+        Args:
+            n: how many.
+            y: ``(n,)`` labels; drawn from the class prior where left out.
+            generator: source of the noise.
+            temperature: divides the log-weights and the log-densities of the components.
+
+        Raises:
+            SpecError: labels that do not fit the Spec.
+        """
+        noise = ExampleNoise(n, generator, device=self.device, dtype=self.dtype)
+        y_B = self.labels_for(n, y, noise.uniform())
+        weight = self._log_weight(y_B).expand(n, -1)
+        index_B = categorical_icdf(weight / temperature, noise.uniform())
+        blank = torch.zeros(n, self.spec.dims, device=self.device)
+        blank = blank.long() if self.spec.is_discrete else blank.to(self.dtype)
+        return self.parts.draw(index_B, noise, temperature, blank).view(n, *self.spec.shape)
+
+    def complete(
+        self,
+        x: Tensor,
+        known: Tensor,
+        *,
+        y: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        temperature: float = 1.0,
+    ) -> Completion:
+        """Draw the entries where ``known`` is False from their exact conditional.
+
+        A component is drawn from its posterior given the known entries, and the others from the
+        component given them.
+
+        Args:
+            x: ``(B, *shape)``; what stands at unknown entries is not looked at.
+            known: boolean, of the same shape or one that broadcasts to it.
+            y: ``(B,)`` labels.
+            generator: source of the noise.
+            temperature: divides log-densities; other than 1 the draw is not exact.
+
+        Raises:
+            SpecError: the inputs do not fit the Spec.
+        """
+        x = x.masked_fill(~known, 0)
+        self.check_inputs(x, y)
+        flat, known_BD = x.flatten(1), known.expand_as(x).flatten(1)
+        noise = ExampleNoise(len(x), generator, device=self.device, dtype=self.dtype)
+        weight = self._log_weight(y, joint=y is None)
+        evidence_BM = weight + self.parts.log_prob(flat, known_BD)
+        index_B = categorical_icdf(evidence_BM / temperature, noise.uniform())
+        filled = self.parts.draw(index_B, noise, temperature, flat, known_BD)
+        whole_BM = weight + self.parts.log_prob(filled)
+        log_prob = whole_BM.logsumexp(1) - evidence_BM.logsumexp(1)
+        return Completion(filled.view_as(x), temperature == 1, "posterior component", log_prob)
+
+
+def kmeans(
+    points_ND: Tensor, k: int, generator: torch.Generator | None, iterations: int = 10
+) -> Tensor:
+    """Return the cluster of each point, ``(N,)``, by Lloyd's iterations from k-means++ seeds.
+
+    Args:
+        points_ND: ``(N, D)``.
+        k: clusters; those beyond the number of different points stay empty.
+        generator: source of the seeds.
+        iterations: Lloyd's.
+    """
+    n = len(points_ND)
+    first = int(torch.randint(n, (1,), generator=generator))
+    centres = points_ND[first : first + 1]
+    nearest_N = (points_ND - centres).square().sum(1)
+    while len(centres) < k and bool(nearest_N.max() > 0):
+        chosen = torch.multinomial(nearest_N, 1, generator=generator)
+        centres = torch.cat([centres, points_ND[chosen]])
+        nearest_N = torch.minimum(nearest_N, (points_ND - points_ND[chosen]).square().sum(1))
+    label_N = torch.cdist(points_ND, centres).argmin(1)
+    for _ in range(iterations):
+        count_K = torch.bincount(label_N, minlength=len(centres)).unsqueeze(1)
+        sums_KD = torch.zeros_like(centres).index_add_(0, label_N, points_ND)
+        centres = torch.where(count_K > 0, sums_KD / count_K.clamp(min=1), centres)
+        label_N = torch.cdist(points_ND, centres).argmin(1)
+    return label_N
