@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -145,8 +146,21 @@ def build(index: FolderIndex, rules: Rules, seed: int) -> DataSet:
         ),
         description=f"{len(index)} images in {index.root}",
         labels=layout.classes,
-        notes=(*describe_traits(index, rules), *layout.notes),
+        notes=(*describe_traits(index, rules), *layout.notes, *_leaks(index, parts)),
     )
+
+
+def _leaks(index: FolderIndex, parts: dict[str, Array]) -> list[str]:
+    """Return a sentence where files of valid or test are also in train, byte for byte."""
+    digests = index.digests[:, :8].copy().view(np.uint64)[:, 0]  # 64 bits tell files apart
+    notes = []
+    for name in ("valid", "test"):
+        count = int(np.isin(digests[parts[name]], digests[parts["train"]]).sum())
+        if count:
+            notes.append(
+                f"{count} images of {name} are also in train, byte for byte; remove one copy"
+            )
+    return notes
 
 
 def _records(index: FolderIndex, layout: Layout, rows: Array) -> list[bytes]:
@@ -173,46 +187,65 @@ def report_problems(index: FolderIndex, mixtures: list[tuple[str, str]]) -> str:
 def read_layout(index: FolderIndex) -> Layout:
     """Return splits and classes as the folder names give them.
 
+    Folders that hold everything else, such as the one an archive unpacks to, say nothing and
+    are passed over.
+
     Raises:
         DataError: some files lie outside the split folders or the class folders.
     """
-    folders = [index.name(row).split("/")[:-1] for row in range(len(index))]
-    presplit = any(parts and _SPLIT_FOLDERS.get(parts[0].lower()) == "train" for parts in folders)
+    folders, codes = _folders(index)
+    depth = _common(folders)
+    trimmed = [parts[depth:] for parts in folders]
+    splits = [_SPLIT_FOLDERS.get(parts[0].lower(), "") if parts else "" for parts in trimmed]
     given = np.zeros(len(index), "U5")
-    stray = []
-    if presplit:
-        for row, parts in enumerate(folders):
-            given[row] = _SPLIT_FOLDERS.get(parts[0].lower(), "") if parts else ""
-            if not given[row]:
-                stray.append((index.name(row), "lies outside train, valid and test"))
-            folders[row] = parts[1:]
-    if stray:
-        raise DataError(
-            f"{index.root} has a train folder, but {len(stray)} images lie beside it; move them "
-            f"into train, valid or test:\n{list_problems(stray)}"
-        )
-    classes, y, notes = _classes(index, ["/".join(parts) for parts in folders])
-    if y is not None and presplit:
+    if "train" in splits:
+        given = np.array(splits)[codes]
+        _refuse_strays(index, given == "", "a train folder", "train, valid or test")
+        trimmed = [parts[1:] for parts in trimmed]
+    names = ["/".join(parts) for parts in trimmed]
+    classes = tuple(sorted(set(names)))
+    if len(classes) < 2:
+        return Layout(given, (), None, _one_class(classes, folders, depth))
+    _refuse_strays(
+        index, np.array([not name for name in names])[codes], "class folders", "class folders"
+    )
+    y = np.array([classes.index(name) for name in names], np.int32)[codes]
+    if "train" in splits:
         _check_trained(index, classes, y, given)
-    return Layout(given, classes, y, notes)
+    return Layout(given, classes, y)
 
 
-def _classes(
-    index: FolderIndex, folders: list[str]
-) -> tuple[tuple[str, ...], Array | None, tuple[str, ...]]:
-    names = sorted(set(folders))
-    if names == [""]:
-        return (), None, ()
-    if len(names) == 1:
-        return (), None, (f"all images lie in {names[0]!r}: one class says nothing, so no labels",)
-    if "" in names:
-        stray = [(index.name(i), "has no class") for i, name in enumerate(folders) if not name]
+def _folders(index: FolderIndex) -> tuple[list[list[str]], Array]:
+    """Return the different folders, split at ``/``, and which of them each file is in."""
+    number: dict[str, int] = {}
+    codes = np.empty(len(index), np.int32)
+    for row in range(len(index)):
+        folder, _, _ = index.name(row).rpartition("/")
+        codes[row] = number.setdefault(folder, len(number))
+    return [folder.split("/") if folder else [] for folder in number], codes
+
+
+def _common(folders: list[list[str]]) -> int:
+    """Return how many leading folders all have in common."""
+    levels = zip(*folders, strict=False)
+    return len(list(takewhile(lambda names: len(set(names)) == 1, levels)))
+
+
+def _one_class(classes: tuple[str, ...], folders: list[list[str]], depth: int) -> tuple[str, ...]:
+    inside = "/".join(folders[0][:depth]) or "".join(classes)
+    return (
+        (f"all images lie in {inside!r}: one class says nothing, so no labels",) if inside else ()
+    )
+
+
+def _refuse_strays(index: FolderIndex, stray: Array, what: str, where: str) -> None:
+    rows = np.flatnonzero(stray).tolist()
+    if rows:
         raise DataError(
-            f"{index.root} has class folders, but labels are missing for {len(stray)} images; "
-            f"move them into class folders:\n{list_problems(stray)}"
+            f"{index.root} has {what}, but labels or splits are missing for {len(rows)} images; "
+            f"move them into {where}:\n"
+            + list_problems([(index.name(row), "lies beside them") for row in rows])
         )
-    number = {name: i for i, name in enumerate(names)}
-    return tuple(names), np.array([number[name] for name in folders], np.int32), ()
 
 
 def _check_trained(index: FolderIndex, classes: tuple[str, ...], y: Array, given: Array) -> None:
