@@ -34,7 +34,7 @@ class Categorical:
     def log_prob(self, x: Tensor) -> Tensor:
         """Return the log mass of levels ``x`` (...)."""
         flat = self.logits.reshape(-1, self.logits.shape[-1])
-        return -F.cross_entropy(flat, x.reshape(-1), reduction="none").view(x.shape)
+        return -F.cross_entropy(flat, x.reshape(-1).long(), reduction="none").view(x.shape)
 
     def log_probs(self) -> Tensor:
         """Return the log mass of every level, ``(..., K)``."""
