@@ -15,7 +15,8 @@ import re
 import sys
 import textwrap
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from genus.capabilities import capabilities_of
 from genus.registry import list_models
@@ -72,14 +73,22 @@ def options(config: type[Any]) -> str:
     fields = dataclasses.fields(config)
     if not fields:
         return "It has none."
-    meaning = field_docs(config)
+    meaning, hints = field_docs(config), get_type_hints(config)
     rows = [
-        f"| `{field.name}` | `{escape(str(field.type))}` | {default(field)} | "
+        f"| `{field.name}` | {choice(field, hints[field.name])} | {default(field)} | "
         f"{escape(inline(meaning.get(field.name, '')))} |"
         for field in fields
     ]
     head = ["| option | type | default | meaning |", "| --- | --- | --- | --- |"]
     return "\n".join([*head, *rows])
+
+
+def choice(field: dataclasses.Field[Any], hint: Any) -> str:
+    """Return the type of a field, or its values where they are few."""
+    parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    if all(get_origin(part) is Literal for part in parts):
+        return ", ".join(f"`{value!r}`" for part in parts for value in get_args(part))
+    return f"`{escape(str(field.type))}`"
 
 
 def default(field: dataclasses.Field[Any]) -> str:
@@ -146,10 +155,9 @@ def references(text: str) -> str:
     items = []
     for line in text.splitlines():
         words = line.removeprefix("|").strip()
-        if words.startswith("http"):
-            items.append(f"  <{words}>")
-        elif words:
-            items.append(f"- {inline(words)}")
+        linked = re.sub(r"(https?://[^\s,;)]+)", r"<\1>", inline(words))
+        if words:
+            items.append(f"  {linked}" if words.startswith("http") else f"- {linked}")
     return "\n".join(items)
 
 

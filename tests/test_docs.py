@@ -34,7 +34,7 @@ WALKED = [DOCS / "tutorial.md"]
 NOT_RUN = re.compile(r"<!-- (not run: \S.*|the model) -->")
 FENCE = re.compile(r"(?P<before>[^\n]*\n)?```(?P<kind>\w*)[^\n]*\n(?P<text>.*?)^```", re.M | re.S)
 SHELL = ("sh", "bash", "shell", "console")
-SECONDS = 2
+SECONDS = 3
 
 
 @dataclass(frozen=True)
