@@ -1,0 +1,26 @@
+"""The list of checks, complete: importing a subject's file enters its checks."""
+
+from genus.conformance import (
+    bounds,
+    causality,
+    classes,
+    completion,
+    inputs,
+    normalisation,
+    persistence,
+    sampling,
+    training,
+)
+from genus.conformance.checks import CHECKS as CHECKS
+
+SUBJECTS = (
+    inputs,
+    normalisation,
+    causality,
+    sampling,
+    completion,
+    bounds,
+    classes,
+    training,
+    persistence,
+)

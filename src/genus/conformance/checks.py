@@ -1,0 +1,195 @@
+"""What a check is, and the list of all checks.
+
+A check is a function of a model and a `Context` that returns what it measured. The decorator
+`check` says which capabilities it needs and on which data it makes sense, so that the runner never
+asks which model it has.
+"""
+
+# Shapes: B batch, D dims.
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genus.capabilities import supports
+from genus.spec import Batch, Spec
+
+ENUMERABLE_STATES = 70_000
+"""Spaces of at most so many examples are enumerated."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One figure that a check measured.
+
+    Args:
+        figure: what was measured.
+        limit: what it is held against, or None if it only informs.
+        passed: the verdict.
+        detail: where it was found, in words.
+    """
+
+    figure: float
+    limit: float | None
+    passed: bool
+    detail: str = ""
+
+
+class NotRun(Exception):
+    """A check cannot say anything about this model on this data; the message says why."""
+
+
+def at_most(figure: float | Tensor, limit: float, detail: str = "") -> Outcome:
+    """Return an outcome that passes if the figure is at most the limit; NaN does not.
+
+    Example:
+        >>> at_most(float("nan"), 1.0).passed
+        False
+    """
+    value = float(figure)
+    return Outcome(value, limit, value <= limit, detail)
+
+
+def at_least(figure: float | Tensor, limit: float, detail: str = "") -> Outcome:
+    """Return an outcome that passes if the figure is at least the limit; NaN does not."""
+    value = float(figure)
+    return Outcome(value, limit, value >= limit, detail)
+
+
+def inform(figure: float, detail: str) -> Outcome:
+    """Return an outcome that only informs."""
+    return Outcome(figure, None, True, detail)
+
+
+def problems(found: Iterable[str]) -> Outcome:
+    """Return an outcome that counts what is wrong and lists it; none may be."""
+    texts = list(found)
+    return at_most(len(texts), 0, "; ".join(texts))
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a check may use besides the model.
+
+    Args:
+        spec: the data.
+        seed: of everything random.
+        quick: whether to spend less on each check.
+        variant: makes another model of the same class on the same data with some options
+            replaced; None where that is not possible. It returns None if there is no such option.
+    """
+
+    spec: Spec
+    seed: int = 0
+    quick: bool = False
+    variant: Callable[..., Any] | None = field(default=None, compare=False)
+
+    def generator(self, salt: int = 0) -> torch.Generator:
+        """Return a generator that is the same at every call with the same ``salt``."""
+        return torch.Generator().manual_seed(self.seed * 1009 + salt)
+
+    def examples(self, n: int, salt: int = 0) -> Tensor:
+        """Return ``n`` random examples: uniform levels, or standard normal float64."""
+        shape = (n, *self.spec.shape)
+        if self.spec.levels is None:
+            return torch.randn(shape, generator=self.generator(salt), dtype=torch.float64)
+        return torch.randint(self.spec.levels, shape, generator=self.generator(salt))
+
+    def labels(self, n: int) -> Tensor | None:
+        """Return ``n`` labels, all classes in turn, or None."""
+        return None if self.spec.classes is None else torch.arange(n) % self.spec.classes
+
+    def batch(self, n: int, salt: int = 0) -> Batch:
+        """Return ``n`` random examples with their labels, if there are any."""
+        return Batch(self.examples(n, salt), self.labels(n))
+
+    def class_labels(self, n: int) -> list[Tensor | None]:
+        """Return for each class ``n`` labels of it; ``[None]`` without classes."""
+        if self.spec.classes is None:
+            return [None]
+        return [torch.full((n,), label) for label in range(self.spec.classes)]
+
+
+def states_of(spec: Spec) -> int | None:
+    """Return the number of different examples, or None if they are real numbers."""
+    return None if spec.levels is None else spec.levels**spec.dims
+
+
+def enumerable(spec: Spec) -> bool:
+    """Say whether all examples can be listed."""
+    states = states_of(spec)
+    return states is not None and states <= ENUMERABLE_STATES
+
+
+def small_space(spec: Spec) -> bool:
+    """Say whether there are few enough examples to count draws of each."""
+    states = states_of(spec)
+    return states is not None and states <= 1024
+
+
+def discrete(spec: Spec) -> bool:
+    """Say whether examples are levels."""
+    return spec.is_discrete
+
+
+def has_classes(spec: Spec) -> bool:
+    """Say whether examples have labels."""
+    return spec.classes is not None
+
+
+def anything(spec: Spec) -> bool:
+    """Accept all data."""
+    return True
+
+
+Result = Outcome | Iterable[Outcome]
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check with what it needs.
+
+    Args:
+        name: ``subject.name``.
+        run: measures.
+        needs: capabilities that the model's class must have, all of them.
+        where: says on which data the check makes sense.
+        meaning: what a failure means to a user.
+        slow: left out when the user is in a hurry.
+    """
+
+    name: str
+    run: Callable[[Any, Context], Result]
+    needs: tuple[type, ...]
+    where: Callable[[Spec], bool]
+    meaning: str
+    slow: bool = False
+
+    def applies(self, model: object) -> bool:
+        """Say whether the model has the capabilities."""
+        return all(supports(model, capability) for capability in self.needs)
+
+
+CHECKS: dict[str, Check] = {}
+"""Every check by its name, in the order in which they run."""
+
+
+def check(
+    name: str,
+    *needs: type,
+    meaning: str,
+    where: Callable[[Spec], bool] = anything,
+    slow: bool = False,
+) -> Callable[[Callable[[Any, Context], Result]], Callable[[Any, Context], Result]]:
+    """Enter a function in the list of checks."""
+
+    def decorate(run: Callable[[Any, Context], Result]) -> Callable[[Any, Context], Result]:
+        assert name not in CHECKS, f"two checks are called {name}"
+        CHECKS[name] = Check(name, run, needs, where, meaning, slow)
+        return run
+
+    return decorate
