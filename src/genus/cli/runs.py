@@ -25,7 +25,7 @@ def run_folder(path: Path) -> Path:
     if (path / "config.json").is_file():
         return path
     what = "is not a run (it has no config.json)" if path.exists() else "does not exist"
-    known = [str(run) for run in (*runs_in(path.parent), *runs_in(RUNS))]
+    known = {str(run) for run in (*runs_in(path.parent), *runs_in(RUNS))}
     remedy = near(str(path), known) if known else "train one first"
     raise hinted(UsageError(f"run {str(path)!r} {what}; {remedy}"), FIRST_RUN)
 

@@ -55,9 +55,7 @@ def sample(
     from genus.training import load
 
     model = load(folder)
-    path = out or Path(
-        f"{folder.resolve().name}-samples{'.png' if model.spec.is_image else '.npz'}"
-    )
+    path = out or _default_name(folder, model.spec)
     check_output(path, force)
     if path.suffix.lower() == ".png":
         files.check_drawable(n, model.spec)
@@ -89,6 +87,11 @@ def _check(n: int, seed: int, temperature: float, out: Path | None, force: bool)
         known = out.suffix.lower() in SUFFIXES
         problems.require(known, f"--out {out} must end with {', '.join(SUFFIXES)}")
     problems.raise_any("cannot draw:")
+
+
+def _default_name(run: Path, spec: Spec) -> Path:
+    suffix = ".png" if spec.is_image else ".npz"
+    return Path(f"{run.resolve().name}-samples{suffix}")
 
 
 def _labels(n: int, label: int | None, spec: Spec) -> Tensor | None:
@@ -168,7 +171,5 @@ def _report(path: Path, x: Tensor, seconds: float, recipe: dict[str, Any], json:
     if json:
         output.print_json(found)
     else:
-        each = output.seconds(seconds)
-        output.say(
-            f"{path}: {len(x):,} samples of {recipe['model']} in {each}, seed {recipe['seed']}"
-        )
+        what = f"{len(x):,} samples of {recipe['model']}"
+        output.say(f"{path}: {what} in {output.seconds(seconds)}, seed {recipe['seed']}")

@@ -1,0 +1,101 @@
+"""`genus evaluate`."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from genus.cli import main
+from genus.data import load_data
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    """A run on digits that is fitted in no time."""
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    words = ["train", "independent", "--data", "digits", "--steps", "1", "--out", str(folder)]
+    assert main(words) == 0
+    return folder
+
+
+def test_json_shape(cli, run):
+    answer = cli("evaluate", run, "--samples", 0, "--json")
+    assert answer.code == 0, answer.err
+    found = answer.json
+    assert set(found) == {
+        "run", "format", "model", "family", "data", "likelihood", "samples", "cost", "seed", "notes",
+    }  # fmt: skip
+    assert set(found["likelihood"]) == {
+        "kind", "k", "nats", "standard_error", "bits_per_dim", "bits_per_dim_standard_error",
+        "examples",
+    }  # fmt: skip
+    assert set(found["data"]) == {"name", "digest", "split", "examples", "dims", "levels"}
+    assert set(found["cost"]) == {"parameters", "training_seconds", "seconds_per_sample"}
+    assert found["samples"] is None
+
+
+def test_the_figures_agree_with_each_other_and_with_the_data(cli, run):
+    found = cli("evaluate", run, "--samples", 0, "--json").json
+    data, likelihood = found["data"], found["likelihood"]
+    digits = load_data("digits")
+    assert (data["name"], data["split"], data["examples"]) == ("digits", "test", 360)
+    assert data["digest"] == digits.digest
+    assert likelihood["kind"] == "exact"
+    assert likelihood["bits_per_dim"] == pytest.approx(-likelihood["nats"] / 64 / math.log(2))
+    assert likelihood["standard_error"] > 0
+    assert 2.4 < likelihood["bits_per_dim"] < 2.5
+
+
+def test_in_words_with_samples_beside_their_floor(cli, run):
+    answer = cli("evaluate", run, "--samples", 50)
+    assert answer.code == 0, answer.err
+    for words in ("digits, test split", "bits/dim", "exact", "real data", "nearer to train"):
+        assert words in answer.out
+    assert answer.last == f"next: genus sample {run} -n 64 -o grid.png"
+
+
+def test_valid_split(cli, run):
+    found = cli("evaluate", run, "--samples", 0, "--split", "valid", "--json").json
+    assert (found["data"]["split"], found["data"]["examples"]) == ("valid", 180)
+
+
+def test_a_model_without_likelihood_says_so(cli):
+    small = ("--set", "channels=4", "latents=4", "--steps", 1, "--samples", 0, "--batch-size", 4)
+    assert cli("train", "gan", "--data", "digits", *small, "--out", "gan").code == 0
+    found = cli("evaluate", "gan", "--samples", 0, "--json").json["likelihood"]
+    assert (found["kind"], found["nats"], found["bits_per_dim"]) == ("n/a", None, None)
+    assert "n/a" in cli("evaluate", "gan", "--samples", 0).out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--split", "tset"), "no split 'tset'; did you mean test?"),
+        (("--k", 0), "--k 0 must be at least 1"),
+        (("--k", 10**9), "--k 1,000,000,000 must be at most 100,000"),
+        (("--samples", -1), "--samples -1 must be at least 0"),
+        (("--samples", 10**9), "--samples 1,000,000,000 must be at most 100,000"),
+        (("--smaples", 3), "Did you mean --samples?"),
+    ],
+)
+def test_bad_values(cli, run, words, message):
+    cli("evaluate", run, *words).refused(message)
+
+
+def test_a_folder_that_is_no_run(cli, tmp_path):
+    (tmp_path / "other").mkdir()
+    cli("evaluate", "other").refused("'other' is not a run (it has no config.json)")
+
+
+def test_data_that_changed_since_are_refused(cli, run, tmp_path):
+    import shutil
+
+    shutil.copytree(run, tmp_path / "run")
+    config = tmp_path / "run" / "config.json"
+    record = json.loads(config.read_text())
+    record["data"]["digest"] = "sha256:0"
+    config.write_text(json.dumps(record))
+    cli("evaluate", "run").refused("digits has changed since the run was trained", "train again")

@@ -1,0 +1,221 @@
+"""`genus train`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from genus.cli import runs
+from genus.training import RunFolder
+
+TINY = ("pixelcnn", "--data", "digits", "--set", "features=8", "layers=1", "hidden=8")
+QUICK = ("--steps", 3, "--batch-size", 8, "--samples", 0)
+
+
+def test_json_shape_and_the_run_folder(cli):
+    answer = cli("train", *TINY, *QUICK, "--out", "run", "--json")
+    assert answer.code == 0, answer.err
+    found = answer.json
+    assert set(found) == {
+        "run", "model", "data", "steps", "best_step", "seconds", "parameters", "valid",
+    }  # fmt: skip
+    assert set(found["data"]) == {"name", "digest"}
+    assert set(found["valid"]) == {"nats_per_dim", "bits_per_dim"}
+    assert (found["run"], found["model"], found["steps"]) == ("run", "pixelcnn", 3)
+    assert found["valid"]["bits_per_dim"] == pytest.approx(
+        found["valid"]["nats_per_dim"] / 0.693147
+    )
+    assert RunFolder("run").status == "finished"
+    assert RunFolder("run").read_config().options["features"] == 8
+
+
+def test_default_folder_is_named_after_model_and_data_and_never_reused(cli):
+    answer = cli("train", "independent", "--data", "digits", "--steps", 1)
+    assert "genus evaluate runs/independent-digits" in answer.last
+    again = cli("train", "independent", "--data", "digits", "--steps", 1)
+    assert "genus evaluate runs/independent-digits-2" in again.last
+    assert "bits/dim" in again.out
+
+
+def test_every_option_reaches_the_configuration(cli):
+    words = (
+        "--steps=5", "--time-budget=1m30s", "--batch-size=4", "--learning-rate=0.01",
+        "--schedule=constant", "--warmup=2", "--ema=0.5", "--clip=0", "--weight-decay=0.1",
+        "--precision=float32", "--seed=7", "--device=cpu", "--processes=2", "--evaluate-every=3",
+        "--checkpoint-every=9", "--samples=4",
+    )  # fmt: skip
+    answer = cli("train", *TINY, *words, "--conditional", "--dry-run", "--json")
+    assert answer.code == 0, answer.err
+    expected = {
+        "steps": 5, "time_budget": 90.0, "batch_size": 4, "learning_rate": 0.01,
+        "schedule": "constant", "warmup": 2, "ema": 0.5, "clip": None, "weight_decay": 0.1,
+        "precision": "float32", "seed": 7, "device": "cpu", "processes": 2, "evaluate_every": 3.0,
+        "checkpoint_every": 9.0, "samples": 4,
+    }  # fmt: skip
+    training = answer.json["training"]
+    assert {name: training[name] for name in expected} == expected
+    assert answer.json["spec"]["classes"] == 10
+    assert answer.json["model"]["config"]["features"] == 8
+    assert answer.json["data"]["name"] == "digits"
+
+
+def test_dry_run_writes_nothing(cli, tmp_path):
+    answer = cli("train", *TINY, "--steps", 3, "--dry-run")
+    assert answer.code == 0
+    assert "learning_rate" in answer.out
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_seed_makes_the_weights(cli):
+    for out, seed in (("a", 1), ("b", 1), ("c", 2)):
+        cli("train", *TINY, *QUICK, "--out", out, "--seed", seed)
+    a, b, c = (RunFolder(out).weights_file.read_bytes() for out in "abc")
+    assert a == b
+    assert a != c
+
+
+def test_all_problems_are_told_at_once(cli):
+    answer = cli(
+        "train", "pixelcn", "--data", "digts", "--set", "a", "--batch-size", 0, "--steps", -4,
+        "--learning-rate", -1,
+    )  # fmt: skip
+    answer.refused(
+        "there is no model 'pixelcn'; did you mean pixelcnn?",
+        "there is no data set 'digts'",
+        "--set 'a' must be written key=value",
+        "steps=-4 must be at least 1",
+        "batch_size=0 must be at least 1",
+        "learning_rate=-1.0 must be above zero",
+    )
+
+
+def test_nothing_named(cli):
+    cli("train").refused("name a model", "name --data", "--time-budget 60s")
+
+
+def test_no_budget(cli):
+    cli("train", *TINY).refused("there is no budget", "--time-budget 60s")
+
+
+@pytest.mark.parametrize("budget", ["soon", "5x", "-5m", "0s", ""])
+def test_a_budget_that_is_no_duration(cli, budget):
+    cli("train", *TINY, f"--time-budget={budget}").refused("--time-budget", "90s, 5m or 1h30m")
+
+
+def test_an_unknown_option_of_the_model(cli):
+    answer = cli("train", "pixelcnn", "--data", "digits", "--steps", 1, "--set", "featurs=8")
+    answer.refused("it has no option 'featurs'; did you mean features?")
+
+
+def test_a_bad_value_of_an_option_of_the_model(cli):
+    answer = cli("train", "pixelcnn", "--data", "digits", "--steps", 1, "--set", "features=many")
+    answer.refused("features='many'")
+
+
+def test_an_option_set_twice(cli):
+    answer = cli("train", *TINY, "--steps", 1, "--set", "features=16")
+    answer.refused("--set gives 'features' twice; keep one")
+
+
+def test_a_misspelt_option_names_the_near_one(cli):
+    cli("train", *TINY, "--time-budgt", "5m").refused("Did you mean --time-budget?")
+
+
+def test_a_huge_batch_names_the_limit(cli):
+    cli("train", *TINY, "--steps", 1, "--batch-size", 10**9).refused(
+        "--batch-size 1,000,000,000 must be at most 65,536; take more --steps instead"
+    )
+
+
+@pytest.mark.parametrize("value", ["features=-8", "layers=-1", "kernel=4"])
+def test_sizes_that_cannot_be(cli, value):
+    answer = cli("train", "pixelcnn", "--data", "digits", "--steps", 1, "--set", value)
+    answer.refused(value.partition("=")[0])
+
+
+def test_a_model_on_data_that_it_cannot_take(cli, tmp_path):
+    answer = cli("train", "pixelcnn", "--data", "wine", "--steps", 1)
+    answer.refused("pixelcnn needs images", "Spec(shape=(13,)")
+    assert not list(tmp_path.iterdir())
+
+
+def test_conditional_without_labels(cli):
+    answer = cli("train", "independent", "--data", "patches", "--steps", 1, "--conditional")
+    answer.refused("--conditional needs labels, but patches has none; leave it out")
+
+
+def test_a_gpu_where_there_is_none(cli, monkeypatch):
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    answer = cli("train", *TINY, *QUICK, "--device", "cuda", "--out", "run")
+    answer.refused("device='cuda'", "sees 0 GPUs", "--device cpu")
+    assert not RunFolder("run").exists
+
+
+def test_an_unknown_device(cli):
+    cli("train", *TINY, *QUICK, "--device", "tpu").refused("'tpu' is not known", "auto, cpu, cuda")
+
+
+def test_a_run_that_exists_is_never_overwritten(cli):
+    cli("train", *TINY, *QUICK, "--out", "run")
+    before = RunFolder("run").weights_file.read_bytes()
+    answer = cli("train", *TINY, *QUICK, "--seed", 5, "--out", "run")
+    answer.refused("--out run exists", "genus train --resume --out run", "choose another folder")
+    assert RunFolder("run").weights_file.read_bytes() == before
+
+
+def test_a_folder_with_other_files_is_left_alone(cli, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("precious")
+    cli("train", *TINY, *QUICK, "--out", "mine").refused("--out mine exists and is not empty")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
+
+
+def test_resuming_a_finished_run_says_so_by_its_figures(cli):
+    first = cli("train", *TINY, *QUICK, "--out", "run", "--json").json
+    answer = cli("train", "--resume", "--out", "run", "--json")
+    assert answer.code == 0, answer.err
+    assert answer.json == first
+
+
+def test_resume_alone_takes_the_last_run(cli):
+    cli("train", "independent", "--data", "digits", "--steps", 1)
+    assert "runs/independent-digits" in cli("train", "--resume").out
+
+
+def test_resume_without_any_run(cli):
+    answer = cli("train", "--resume").refused("there is no run in runs/ to resume; give --out DIR")
+    assert answer.last == f"next: {runs.FIRST_RUN}"
+
+
+def test_resume_with_other_settings_lists_the_differences(cli):
+    cli("train", *TINY, *QUICK, "--out", "run")
+    answer = cli("train", "--resume", "--out", "run", "--batch-size", 4, "--set", "layers=2")
+    answer.refused("batch_size was 8, now 4", "layers was 1, now 2", code=1)
+
+
+def test_resume_with_another_model(cli):
+    cli("train", *TINY, *QUICK, "--out", "run")
+    answer = cli("train", "vae", "--resume", "--out", "run")
+    answer.refused("the run is of pixelcnn, not vae; leave the model out")
+
+
+def test_a_configuration_of_a_newer_version(cli):
+    cli("train", *TINY, *QUICK, "--out", "run")
+    file = RunFolder("run").config_file
+    file.write_text(json.dumps({**json.loads(file.read_text()), "format": 999}))
+    for words in (("train", "--resume", "--out"), ("evaluate",), ("sample",)):
+        cli(*words, "run").refused("format 999", "upgrade genus", code=1)
+
+
+def test_a_run_that_is_not_there_names_those_that_are(cli):
+    cli("train", "independent", "--data", "digits", "--steps", 1)
+    answer = cli("evaluate", "runs/independnt-digits")
+    answer.refused("does not exist; did you mean runs/independent-digits?")
+
+
+def test_diverging_fails_with_advice(cli):
+    words = ("--learning-rate", 1e30, "--clip", 0, "--warmup", 0, "--precision", "float32")
+    answer = cli("train", *TINY, "--steps", 50, "--samples", 0, *words, "--out", "run")
+    answer.refused("learning", code=1)
