@@ -72,6 +72,7 @@ def test_every_model_failing_is_a_failure(cli):
         (("independent", "--set", "independent.x=3"), ("no option 'x'",)),
         (("independent", "--samples", 10**9), ("--samples 1,000,000,000 must be at most",)),
         (("independent", "--samples", 3), ("--samples 3 must be at least 6",)),
+        (("independent", "--seed", -1), ("--seed -1 must be at least 0",)),
         (("independent", "--k", 0), ("--k 0 must be at least 1",)),
         (("independent", "--split", "tset"), ("did you mean test?",)),
         (("--csv", "--json", "--k", 0), ("--csv and --json", "--k 0")),

@@ -26,7 +26,8 @@ def test_json_shape(cli, run):
     assert answer.code == 0, answer.err
     found = answer.json
     assert set(found) == {
-        "run", "format", "model", "family", "data", "likelihood", "samples", "cost", "seed", "notes",
+        "run", "format", "model", "family", "data", "likelihood", "samples", "cost", "seed",
+        "notes",
     }  # fmt: skip
     assert set(found["likelihood"]) == {
         "kind", "k", "nats", "standard_error", "bits_per_dim", "bits_per_dim_standard_error",
@@ -78,6 +79,8 @@ def test_a_model_without_likelihood_says_so(cli):
         (("--k", 10**9), "--k 1,000,000,000 must be at most 100,000"),
         (("--samples", -1), "--samples -1 must be at least 0"),
         (("--samples", 10**9), "--samples 1,000,000,000 must be at most 100,000"),
+        (("--seed", 2**64), "--seed 18,446,744,073,709,551,616 must be at most"),
+        (("--sample-budget", 0), "--sample-budget 0.0 must be at least 0.1"),
         (("--smaples", 3), "Did you mean --samples?"),
     ],
 )

@@ -50,6 +50,7 @@ def test_a_run_is_verified_with_its_weights(cli):
 @pytest.mark.parametrize(
     ("target", "message"),
     [
+        ("--seed=-1 independent", "--seed -1 must be at least 0"),
         ("independet", "there is no model 'independet'; did you mean independent?"),
         ("genus.models.independent:Independet", "has no class 'Independet'; did you mean"),
         ("no.such.module:Model", "cannot import 'no.such.module'"),
@@ -58,4 +59,4 @@ def test_a_run_is_verified_with_its_weights(cli):
     ],
 )
 def test_bad_targets(cli, target, message):
-    cli("verify", target).refused(message)
+    cli("verify", *target.split()).refused(message)

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from genus.cli import datasets, output, runs
 from genus.cli.datasets import DataOptions
 from genus.cli.errors import FAILED, OK, Problems, UsageError, hinted
-from genus.cli.options import Flag, Out, Set, assignments, duration, within
+from genus.cli.options import Flag, Out, Set, assignments, check_seed, duration, within
 from genus.errors import SpecError
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ def compare(
         budget = duration(time_budget)
     with problems.collect():
         sets = by_model(assignments(set_))
+    with problems.collect():
+        check_seed(seed)
     with problems.collect():
         within(k, 1, MOST_SAMPLES, "--k", "64 is usual")
     if samples is not None:

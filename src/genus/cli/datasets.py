@@ -6,12 +6,13 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from cyclopts import Parameter
 
 from genus.cli import output
 from genus.cli.errors import hinted
+from genus.cli.options import Flag
 from genus.errors import DataError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class DataOptions:
     """
 
     size: str | None = None
-    gray: Annotated[bool, Parameter(negative="")] = False
+    gray: Flag = False
     levels: int | None = None
     label: str | None = None
     data_root: Path | None = None

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from genus.cli import datasets, output, runs
 from genus.cli.errors import Problems
-from genus.cli.options import within
+from genus.cli.options import check_seed, within
 
 if TYPE_CHECKING:
     from genus.evaluation import Evaluation
@@ -43,7 +43,7 @@ def evaluate(
         json: Print JSON to stdout.
     """
     record = runs.read(run)
-    _check(k, samples)
+    _check(k, samples, sample_budget, seed)
     data = datasets.load_again(record.data, data_root)
     data.split(split)
     from genus.evaluation import evaluate as judge
@@ -67,8 +67,12 @@ def evaluate(
     output.next_step(f"genus sample {run} -n 64 -o grid.png")
 
 
-def _check(k: int, samples: int | None) -> None:
+def _check(k: int, samples: int | None, budget: float, seed: int) -> None:
     problems = Problems()
+    with problems.collect():
+        check_seed(seed)
+    with problems.collect():
+        within(budget, 0.1, 86_400, "--sample-budget", "it is in seconds")
     with problems.collect():
         within(k, 1, MOST_SAMPLES, "--k", "64 is usual")
     if samples is not None:

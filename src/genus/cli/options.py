@@ -12,9 +12,12 @@ from cyclopts import Parameter
 from genus.cli.errors import UsageError
 from genus.errors import raise_all
 
-Set = Annotated[tuple[str, ...], Parameter(name="--set", consume_multiple=True, negative="")]
+Set = Annotated[
+    tuple[str, ...],
+    Parameter(name="--set", consume_multiple=True, negative="", show_default=False),
+]
 """Options of a model: ``--set features=32 layers=4``."""
-Flag = Annotated[bool, Parameter(negative="")]
+Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 """An option without a value."""
 Out = Annotated[Path | None, Parameter(name=("-o", "--out"))]
 """Where to write."""
@@ -80,6 +83,15 @@ def within(value: float, low: float, high: float, option: str, remedy: str) -> N
     if not low <= value <= high:
         limit = f"at least {low:,}" if value < low else f"at most {high:,}"
         raise UsageError(f"{option} {value:,} must be {limit}; {remedy}")
+
+
+def check_seed(seed: int) -> None:
+    """Check that a seed is one that every generator takes.
+
+    Raises:
+        UsageError: it is not.
+    """
+    within(seed, 0, 2**63 - 1, "--seed", "choose another")
 
 
 def check_output(path: Path, force: bool, option: str = "--out") -> None:

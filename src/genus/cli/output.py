@@ -17,7 +17,7 @@ from cyclopts import Parameter
 if TYPE_CHECKING:
     from rich.console import Console
 
-Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON to stdout.")]
+Json = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
 """The option that every command takes."""
 
 PIPE_WIDTH = 160

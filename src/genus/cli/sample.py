@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from genus.cli import output
 from genus.cli.errors import Problems, UsageError
-from genus.cli.options import Flag, Out, check_output, within
+from genus.cli.options import Flag, Out, check_output, check_seed, within
 from genus.cli.runs import run_folder
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _check(n: int, seed: int, temperature: float, out: Path | None, force: bool)
     with problems.collect():
         within(n, 1, MOST_SAMPLES, "-n", "draw in several parts, each with its own --seed")
     with problems.collect():
-        within(seed, 0, 2**63 - 1, "--seed", "choose another")
+        check_seed(seed)
     with problems.collect():
         within(temperature, 0.01, 100, "--temperature", "1 is the model itself")
     if out is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from genus.cli import output
 from genus.cli.errors import FAILED, OK
-from genus.cli.options import Flag
+from genus.cli.options import Flag, check_seed
 from genus.cli.runs import run_folder
 
 
@@ -23,6 +23,7 @@ def verify(target: str, /, *, quick: Flag = False, seed: int = 0, json: output.J
     Returns:
         1 if a check failed, else 0.
     """
+    check_seed(seed)
     model = _find(target)
     from genus.conformance import verify as check
 
