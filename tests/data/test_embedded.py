@@ -3,7 +3,7 @@ import pytest
 
 from genus.data import as_arrays, load_data
 from genus.data.catalogue import EMBEDDED
-from genus.data.embedded import TILE, _BANDS, _tiles
+from genus.data.embedded import _BANDS, TILE, _tiles
 
 DIGESTS = {
     "digits": "fec229b8762372d0f981b0a0a34dbf5c96baf7279c1b52cc4073ae46e7d45ba0",

@@ -25,7 +25,8 @@ def test_garbage_is_an_error_or_an_array_of_the_right_rank(data, rank):
     try:
         assert parse_idx(data, rank).ndim == rank
     except DataError as error:
-        assert "fetch it again" in str(error) or "is it another file" in str(error)
+        message = str(error)
+        assert "fetch it again" in message or "is it another file" in message
 
 
 @pytest.mark.parametrize(
@@ -68,5 +69,5 @@ def test_damaged_gzip_names_the_file(tmp_path):
 
 
 def test_missing_file_names_it(tmp_path):
-    with pytest.raises(DataError, match="gone.gz cannot be read"):
+    with pytest.raises(DataError, match=r"gone.gz cannot be read"):
         read_idx(tmp_path / "gone.gz", 1)

@@ -33,5 +33,5 @@ def test_failed_write_leaves_the_old_file_and_no_other(tmp_path):
 
 def test_folder_that_cannot_be_made_names_the_remedy(tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(DataError, match="cannot write .*set GENUS_CACHE to a folder"):
+    with pytest.raises(DataError, match=r"cannot write .*set GENUS_CACHE to a folder"):
         write_atomically(tmp_path / "file" / "below", lambda file: file.write(b"x"))

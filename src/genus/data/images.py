@@ -8,6 +8,7 @@ called good (`PIL.Image.Image.verify` passes a truncated JPEG).
 from __future__ import annotations
 
 import io
+import operator
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -95,7 +96,7 @@ def parse_size(size: int | str | tuple[int, int] | None) -> tuple[int, int] | No
         return None
     parts = size.lower().split("x") if isinstance(size, str) else np.atleast_1d(size).tolist()
     try:
-        sides = [int(part) for part in parts]
+        sides = [int(part) if isinstance(part, str) else operator.index(part) for part in parts]
     except (TypeError, ValueError):
         sides = []
     if len(sides) not in (1, 2) or not all(2 <= side <= MAX_SIDE for side in sides):
@@ -177,6 +178,8 @@ def _too_many(what: str) -> str:
 
 
 def _header(image: Image, data: bytes) -> Header:
+    from PIL import TiffImagePlugin
+
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise ImageError(_too_many(f"{width} x {height} = {width * height:,} pixels"))
@@ -190,6 +193,8 @@ def _header(image: Image, data: bytes) -> Header:
             ".npy with --levels"
         )
     turn = _orientation(image)
+    if isinstance(image, TiffImagePlugin.TiffImageFile):  # whose size may be the upright one
+        width, height = image.tag_v2[256], image.tag_v2[257]
     if turn >= 5:
         width, height = height, width
     return Header(height, width, _traits(image, data, turn))

@@ -96,7 +96,7 @@ def read_table(path: Path, label: str | None = None) -> Table:
 
 
 def _is_header(rows: list[list[str]], label: str | None) -> bool:
-    if label is not None and label in rows[0]:
+    if label is not None and not label.isdigit() and label in rows[0]:
         return True
     if len(rows) < 2:
         return all(not _is_number(cell) for cell in rows[0])
