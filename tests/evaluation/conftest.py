@@ -3,52 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 
 import pytest
 import torch
 from torch import nn
 
 from genus.capabilities import Elbo
+from genus.data import ArraySplit, DataSet
 from genus.random import ExampleNoise, categorical_icdf
-from genus.spec import Batch, Spec
-
-
-class ToySplit:
-    def __init__(self, x, y=None):
-        self.x, self.y = x, y
-
-    def __len__(self):
-        return len(self.x)
-
-    def batch(self, rows, *, generator=None):
-        return Batch(self.x[rows], None if self.y is None else self.y[rows])
-
-
-@dataclass(frozen=True)
-class ToyData:
-    name: str
-    spec: Spec
-    splits: dict
-    digest: str
-    description: str = "a toy"
-    labels: tuple = ()
-    extra: dict = field(default_factory=dict)
-
-    @property
-    def train(self):
-        return self.splits["train"]
-
-    @property
-    def valid(self):
-        return self.splits["valid"]
-
-    @property
-    def test(self):
-        return self.splits["test"]
-
-    def split(self, name):
-        return self.splits[name]
+from genus.spec import Spec
 
 
 def bars(n, *, seed, shape=(1, 8, 8), levels=5):
@@ -70,19 +33,19 @@ def make_bars(shape=(1, 8, 8), levels=5, sizes=(240, 60, 60), labels=True):
     splits = {}
     for seed, (name, n) in enumerate(zip(("train", "valid", "test"), sizes, strict=True)):
         x, y = bars(n, seed=seed, shape=shape, levels=levels)
-        splits[name] = ToySplit(x, y if labels else None)
+        splits[name] = ArraySplit(x, y if labels else None)
     spec = Spec(shape=shape, levels=levels, classes=4 if labels else None)
-    return ToyData("bars", spec, splits, f"sha256:bars{shape}{levels}{sizes}{labels}")
+    return DataSet("bars", spec, splits, f"sha256:bars{shape}{levels}{sizes}{labels}")
 
 
 def make_points(sizes=(200, 80, 80)):
     g = torch.Generator().manual_seed(0)
     scale = torch.tensor([1.0, 100.0, 0.01])
     splits = {
-        name: ToySplit(torch.randn(n, 3, generator=g) * scale + 7)
+        name: ArraySplit(torch.randn(n, 3, generator=g) * scale + 7)
         for name, n in zip(("train", "valid", "test"), sizes, strict=True)
     }
-    return ToyData("points", Spec(shape=(3,)), splits, "sha256:points")
+    return DataSet("points", Spec(shape=(3,)), splits, "sha256:points")
 
 
 class UniformModel(nn.Module):
@@ -142,7 +105,7 @@ def toys():
     names = {
         name: value
         for name, value in globals().items()
-        if name.startswith(("make_", "bars", "Toy")) or name.endswith("Model")
+        if name.startswith(("make_", "bars")) or name.endswith("Model")
     }
     return types.SimpleNamespace(**names)
 

@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 
+from genus.data import ArraySplit, DataSet
 from genus.evaluation import cache
 from genus.evaluation.features import Recipe, feature_nets, reserved_rows, visible_rows
 
@@ -57,9 +58,9 @@ def test_symbols_in_vectors_have_networks_too(toys, cache_folder):
 
     g = torch.Generator().manual_seed(0)
     splits = {
-        s: toys.ToySplit(torch.randint(4, (50, 9), generator=g)) for s in ("train", "valid", "test")
+        s: ArraySplit(torch.randint(4, (50, 9), generator=g)) for s in ("train", "valid", "test")
     }
-    data = toys.ToyData("symbols", Spec(shape=(9,), levels=4), splits, "sha256:symbols")
+    data = DataSet("symbols", Spec(shape=(9,), levels=4), splits, "sha256:symbols")
     assert all(net(data.test.x).shape == (50, 64) for net in feature_nets(data, SMALL))
 
 
@@ -70,12 +71,12 @@ def test_never_reads_test_and_reserves_what_the_floor_needs(toys, cache_folder):
     assert sorted([*reserved.tolist(), *visible.tolist()]) == list(range(240))
     read = []
 
-    class Watched(toys.ToySplit):
+    class Watched(ArraySplit):
         def batch(self, rows, *, generator=None):
             read.append(rows)
             return super().batch(rows)
 
-    class Forbidden(toys.ToySplit):
+    class Forbidden(ArraySplit):
         def batch(self, rows, *, generator=None):
             raise AssertionError("a feature network has read the test split")
 
@@ -102,7 +103,7 @@ def test_nets_come_back_from_the_cache_bit_for_bit(toys, cache_folder):
 
 def test_other_contents_make_another_net(toys, cache_folder):
     data = toys.make_bars()
-    other = toys.ToyData("bars", data.spec, data.splits, "sha256:other")
+    other = DataSet("bars", data.spec, data.splits, "sha256:other")
     feature_nets(data, SMALL)
     feature_nets(other, SMALL)
     feature_nets(data, Recipe(width=8, steps=61, batch_size=32))

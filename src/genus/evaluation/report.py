@@ -11,6 +11,7 @@ from torch import Tensor
 from genus.evaluation.curves import Points, chart, legend
 from genus.evaluation.outcome import COPIES, REAL, Comparison, Row
 from genus.evaluation.pictures import Plane, data_uri, grid_png
+from genus.evaluation.storage import SHOWN
 from genus.evaluation.style import STYLE
 from genus.evaluation.table import Column, columns, remarks
 
@@ -41,13 +42,11 @@ def report(comparison: Comparison) -> str:
 
 def _introduction(comparison: Comparison, title: str) -> str:
     data, settings = comparison.data, comparison.settings
-    count = sum(row.kind == "model" for row in comparison.rows)
-    models = f"{count} models" if count != 1 else "One model"
     return (
         f"<h1>{escape(title)}</h1>\n"
-        f"<p>{models} had {settings.time_budget:g} s of training each and are judged on the "
-        f"same {data.examples:,} examples of the {escape(data.split)} split, which none of them "
-        f"has seen. {escape(comparison.description)}</p>"
+        f"<p>Each model had {settings.time_budget:g} s of training and is judged on the same "
+        f"{data.examples:,} examples of the {escape(data.split)} split, which it has not seen. "
+        f"{escape(comparison.description)}</p>"
     )
 
 
@@ -90,14 +89,15 @@ def _row(row: Row, every: list[Column], marks: list[str]) -> str:
 
 
 def _remarks(comparison: Comparison) -> str:
-    lines = remarks(comparison)
+    reasons = {f"{row.label}: {row.reason}" for row in comparison.rows}  # the table has them
+    lines = [line for line in remarks(comparison) if line not in reasons]
     items = "".join(f"<li>{escape(line)}</li>" for line in lines)
     return f'<ul class="remarks">{items}</ul>' if lines else ""
 
 
 def _pictures(comparison: Comparison) -> str:
     shown = [(row.label, row.evaluation.drawn) for row in comparison.rows if row.evaluation]
-    figures = {label: x for label, x in shown if x is not None and len(x)}
+    figures = {label: x[:SHOWN] for label, x in shown if x is not None and len(x)}
     if not figures:
         return ""
     # Real data first: the eye needs something to compare with.
@@ -124,7 +124,8 @@ def _painter(comparison: Comparison) -> Callable[[Tensor, str], str]:
         return lambda x, label: plane.svg(x, f"Samples: {label}")
 
     def image(x: Tensor, label: str) -> str:
-        uri = data_uri(grid_png(x, comparison.spec))
+        side = 8 if max(comparison.spec.shape[1:]) <= 32 else 5  # the page must stay small
+        uri = data_uri(grid_png(x[: side * side], comparison.spec, side))
         return f'<img alt="Samples: {escape(label)}" src="{uri}"/>'
 
     return image

@@ -51,11 +51,6 @@ class Measure:
     floor: float
     standard_error: float | None = None
 
-    @property
-    def at_floor(self) -> bool:
-        """Whether a distance is within two standard errors of its floor."""
-        return self.value - 2 * (self.standard_error or 0.0) <= self.floor
-
 
 @dataclass(frozen=True)
 class FeatureScores:

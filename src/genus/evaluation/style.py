@@ -19,7 +19,7 @@ body {
   margin: 0; background: var(--page); color: var(--ink);
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif;
 }
-main { max-width: 72rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
+main { max-width: 80rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
 h1 { font-size: 1.6rem; line-height: 1.2; margin: 0.5rem 0 1rem; }
 h2 { font-size: 1.2rem; margin: 2.5rem 0 0.5rem; }
 p, dd { max-width: 46rem; }
@@ -27,8 +27,8 @@ small { display: block; font-size: 0.75rem; font-weight: normal; color: var(--so
 .fine { font-size: 0.85rem; color: var(--soft); }
 .wide { overflow-x: auto; border: 1px solid var(--line); border-radius: 6px; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-.wide table { width: 100%; font-size: 0.82rem; white-space: nowrap; }
-.wide th, .wide td { padding: 0.35rem 0.5rem; text-align: right; vertical-align: bottom; }
+.wide table { width: 100%; font-size: 0.8rem; white-space: nowrap; }
+.wide th, .wide td { padding: 0.35rem 0.4rem; text-align: right; vertical-align: bottom; }
 .wide thead th { border-bottom: 1px solid var(--line); }
 .wide thead [colspan] { text-align: left; color: var(--soft); font-weight: normal; border: 0; }
 .wide th:first-child, .wide thead td:first-child {
@@ -42,7 +42,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 .remarks { max-width: 46rem; padding-left: 1.2rem; }
 .grids {
   display: grid; gap: 1.25rem;
-  grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr));
+  grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr));
 }
 figure { margin: 0; }
 figcaption { font-weight: 600; margin: 0.3rem 0; }

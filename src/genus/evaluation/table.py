@@ -27,6 +27,7 @@ class Column:
         cell: from a row with an evaluation to the text.
         note: what stands under the title: the unit, or the floor.
         reading: one paragraph on what it sees and what it misses.
+        short: title and note for a terminal, line by line, where they differ.
     """
 
     title: str
@@ -34,6 +35,7 @@ class Column:
     cell: Callable[[Row], str]
     note: str
     reading: str
+    short: str = ""
 
     def text(self, row: Row) -> str:
         """Return the cell of a row; a dash where there is no figure."""
@@ -72,9 +74,9 @@ def render(comparison: Comparison, console: Console | None = None) -> None:
     first = [c for c in every if c.block != "samples"]
     second = [c for c in every if c.block == "samples"]
     models = [row for row in comparison.rows if row.kind == "model"]
-    console.print(_table("Likelihood and cost", first, models))
+    console.print(_table("Likelihood and cost", first, models, console.width))
     title = f"Samples: {comparison.samples} of each, against held-out data"
-    console.print(_table(title, second, list(comparison.rows)))
+    console.print(_table(title, second, list(comparison.rows), console.width))
     for line in remarks(comparison):
         console.print(line, highlight=False, markup=False)
 
@@ -89,17 +91,21 @@ def remarks(comparison: Comparison) -> list[str]:
     return [*failed, *comparison.notes, *own]
 
 
-def _table(title: str, shown: list[Column], rows: list[Row]) -> object:
+def _table(title: str, shown: list[Column], rows: list[Row], width: int) -> object:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    # Both tables fit 80 columns, the wider one only without room between its columns.
+    padding = (0, 1 if width >= 100 else 0, 0, 0)
+    table = Table(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=padding, show_edge=False
+    )
     table.add_column("model", no_wrap=True)
     for column in shown:
-        # As Text, because brackets in a title are not markup; long titles break at the bracket.
-        lines = [column.title.replace("[", "\n["), column.note]
-        table.add_column(Text("\n".join(filter(None, lines))), justify="right", no_wrap=True)
+        heading = column.short or f"{column.title}\n{column.note}".strip()
+        # As Text, because brackets in a title are not markup.
+        table.add_column(Text(heading), justify="right", no_wrap=True)
     for index, row in enumerate(rows):
         last = index + 1 < len(rows) and rows[index + 1].kind != row.kind
         cells = (Text(text) for text in (row.label, *(column.text(row) for column in shown)))
@@ -187,13 +193,22 @@ def _share_column(comparison: Comparison, share: str, net: str) -> Column:
         found = measure(row)
         return NONE if found is None else f"{found.value:.2f}"
 
-    return Column(share, "samples", cell, _floor(comparison, measure), READ_SHARE[share])
+    floor = _floor(comparison, measure, lambda value: f"{value:.2f}")
+    short = f"{_SHORT[share]}\nreal\n{floor.removeprefix('real ')}"
+    return Column(share, "samples", cell, floor, READ_SHARE[share], short)
 
 
-def _floor(comparison: Comparison, measure: Callable[[Row], Measure | None]) -> str:
+_SHORT = {"precision": "prec.", "recall": "recall", "density": "dens.", "coverage": "cover."}
+
+
+def _floor(
+    comparison: Comparison,
+    measure: Callable[[Row], Measure | None],
+    words: Callable[[float], str] = lambda value: number(value, 2),
+) -> str:
     """Return what real data get, which is the same in every row."""
     floors = [found.floor for row in comparison.rows if (found := measure(row)) is not None]
-    return f"real {number(floors[0], 2)}" if floors else ""
+    return f"real {words(floors[0])}" if floors else ""
 
 
 def _copying_column() -> Column:
@@ -204,7 +219,9 @@ def _copying_column() -> Column:
         found = block.nearer_to_train
         return f"{found.share:.2f} ±{found.standard_error:.2f}"
 
-    return Column("near train", "samples", cell, "fair 0.50", READ_COPYING)
+    return Column(
+        "near train", "samples", cell, "fair 0.50", READ_COPYING, "near\ntrain\nfair 0.50"
+    )
 
 
 def _cost_columns(comparison: Comparison) -> list[Column]:

@@ -1,0 +1,317 @@
+"""`compare` end to end on toys: rows, failures, resumption, files."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import xml.dom.minidom
+from html.parser import HTMLParser
+
+import pytest
+import torch
+from torch import nn
+
+from genus import registry
+from genus.capabilities import Objective
+from genus.errors import ConfigError, DataError
+from genus.evaluation import compare, render
+from genus.evaluation.outcome import Comparison
+from genus.families.base import Model
+from genus.random import ExampleNoise, categorical_icdf
+from genus.training import TrainConfig
+
+FAST = TrainConfig(steps=30, warmup=0, learning_rate=0.1, samples=0, log_every=5)
+
+
+class Toy(Model):
+    """One logit vector for all entries, trained by gradient."""
+
+    name, family = "toy", "toy"
+
+    def __init__(self, spec, config=None):
+        super().__init__(spec, config)
+        self.logits = nn.Parameter(torch.zeros(spec.levels))
+
+    def log_prob(self, x, y=None):
+        return self.logits.log_softmax(0)[x].flatten(1).sum(1)
+
+    def sample(self, n, *, y=None, generator=None, temperature=1.0):
+        u = ExampleNoise(n, generator).uniform(*self.spec.shape)
+        return categorical_icdf(self.logits.detach().expand(*u.shape, -1), u)
+
+    def objectives(self):
+        def loss(batch, noise):
+            return {"loss": -self.log_prob(batch.x).mean()}
+
+        return (Objective("model", tuple(self.parameters()), loss),)
+
+
+class Diverges(Toy):
+    name = "diverges"
+
+    def objectives(self):
+        def loss(batch, noise):
+            return {"loss": self.logits.sum() * math.nan}
+
+        return (Objective("model", tuple(self.parameters()), loss),)
+
+
+class Picky(Toy):
+    name = "picky"
+
+    @classmethod
+    def check_spec(cls, spec):
+        cls.require(False, "<b>sound</b> & light", spec)
+
+
+class Buggy(Toy):
+    name = "buggy"
+
+    def sample(self, n, *, y=None, generator=None, temperature=1.0):
+        raise RuntimeError("a plugin's own fault")
+
+
+@pytest.fixture
+def models(monkeypatch):
+    registry.list_models()  # discovery must not happen under the patch
+    for cls in (Toy, Diverges, Picky, Buggy):
+        monkeypatch.setitem(registry._models, cls.name, cls)
+
+
+@pytest.fixture
+def data(toys, cache_folder, quick):
+    return toys.make_bars(sizes=(200, 40, 60))
+
+
+@pytest.fixture
+def result(models, data, tmp_path) -> Comparison:
+    names = ["toy", "diverges", "picky", "buggy"]
+    said = []
+    out = tmp_path / "out"
+    found = compare(
+        names, data, out=out, time_budget=20, training=FAST, progress=said.append, command="a <b>"
+    )
+    assert any("diverges is left out" in line for line in said)
+    return found
+
+
+def test_failures_become_rows_with_reasons_and_the_others_go_on(result):
+    rows = {row.label: row for row in result.rows}
+    assert list(rows) == ["toy", "diverges", "picky", "buggy", "real data", "train copies"]
+    assert rows["toy"].evaluation.likelihood.kind == "exact"
+    assert rows["toy"].evaluation.bits_per_dim < math.log2(5) - 0.3
+    assert rows["toy"].evaluation.cost.parameters == 5
+    assert rows["toy"].evaluation.cost.training_seconds > 0
+    assert "the loss of 'model' is nan" in rows["diverges"].reason
+    assert "needs <b>sound</b> & light" in rows["picky"].reason
+    assert rows["buggy"].reason.startswith("RuntimeError: a plugin's own fault (traceback in ")
+    assert "a plugin's own fault" in (result.out / "buggy.error.txt").read_text()
+    for label in ("diverges", "picky", "buggy"):
+        assert rows[label].evaluation is None
+
+
+def test_controls_show_perfect_and_cheating(result):
+    real, copies = result.rows[-2].evaluation, result.rows[-1].evaluation
+    assert real.likelihood.kind == copies.likelihood.kind == "n/a"
+    block = real.samples.scores["trained"]
+    assert block.frechet.value == block.frechet.floor
+    assert copies.samples.nearer_to_train.share > real.samples.nearer_to_train.share
+    assert result.rows[0].evaluation.samples.scores["trained"].frechet.value > block.frechet.floor
+
+
+def test_the_files_agree_with_each_other(result):
+    content = json.loads((result.out / "compare.json").read_text())
+    assert content == json.loads(json.dumps(result.to_json()))
+    table = list(csv.DictReader((result.out / "compare.csv").read_text().splitlines()))
+    assert [line["label"] for line in table] == [row["label"] for row in content["rows"]]
+    likelihood = content["rows"][0]["evaluation"]["likelihood"]
+    assert float(table[0]["likelihood.bits_per_dim"]) == likelihood["bits_per_dim"]
+    frechet = content["rows"][0]["evaluation"]["samples"]["features"]["trained"]["frechet"]
+    assert float(table[0]["trained.frechet.value"]) == frechet["value"]
+    assert float(table[0]["trained.frechet.floor"]) == frechet["floor"]
+    assert table[1]["likelihood.nats"] == ""
+    assert table[1]["reason"]
+
+
+def test_the_json_keeps_its_shape(result):
+    content = result.to_json()
+    assert sorted(content) == [
+        "command",
+        "data",
+        "environment",
+        "features",
+        "finished",
+        "format",
+        "notes",
+        "real_source",
+        "rows",
+        "samples",
+        "settings",
+    ]
+    assert sorted(content["rows"][0]) == ["curves", "evaluation", "kind", "label", "reason"]
+    assert content["rows"][0]["curves"]["valid"][-1][1] < math.log(5)
+
+
+class Page(HTMLParser):
+    """Collects the tags that are open and the addresses that are named."""
+
+    VOID = frozenset({"meta", "img", "br", "link"})
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.addresses, self.tags, self.text = [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.addresses += [v for k, v in attrs if k in ("src", "href", "srcset", "data")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def test_the_report_is_well_formed_and_needs_nothing_else(result):
+    html = result.report.read_text()
+    page = Page()
+    page.feed(html)
+    page.close()
+    assert page.open == []
+    # It is XML too, which a browser's forgiveness would not tell.
+    body = html.removeprefix("<!DOCTYPE html>\n")
+    xml.dom.minidom.parseString(body)
+    assert page.addresses
+    assert all(address.startswith("data:image/png;base64,") for address in page.addresses)
+    assert "http://" not in html
+    assert "https://" not in html
+    assert "url(" not in html
+    assert "@import" not in html
+    assert not {"script", "link", "iframe"} & set(page.tags)
+    text = " ".join(page.text)
+    for word in ("toy", "real data", "train copies", result.data.digest, "a <b>", "FD[trained]"):
+        assert word in text
+    assert "<b>sound</b>" not in html
+    assert "&lt;b&gt;sound&lt;/b&gt; &amp; light" in html
+    assert "svg" in page.tags
+    assert "image-rendering: pixelated" in html
+    assert "prefers-color-scheme: dark" in html
+
+
+def test_pictures_hold_the_very_pixels(toys, result):
+    import base64
+    import io
+
+    import numpy as np
+    from PIL import Image
+
+    html = result.report.read_text()
+    first = html.split("data:image/png;base64,")[1].split('"')[0]
+    image = np.asarray(Image.open(io.BytesIO(base64.b64decode(first))))
+    real = result.rows[-2].evaluation.drawn[0, 0].numpy()
+    np.testing.assert_array_equal(image[:8, :8, 0], np.round(real / 4 * 255))
+    assert (image[:, 8, 3] == 0).all()
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_the_table_fits_the_terminal_and_leaves_nothing_out(result, width):
+    import io
+
+    from rich.console import Console
+
+    file = io.StringIO()
+    render(result, Console(file=file, width=width))
+    text = file.getvalue()
+    assert max(len(line) for line in text.splitlines()) <= width
+    assert "…" not in text
+    assert "[trained]" in text
+    for word in ("bits/dim", "exact", "real data", "train copies", "near", "diverges: "):
+        assert word in text
+
+
+def test_a_second_comparison_needs_another_folder_or_resume(result, data):
+    with pytest.raises(ConfigError, match=r"already holds runs of toy.*--resume.*--out"):
+        compare(["toy"], data, out=result.out, time_budget=20, training=FAST)
+    with pytest.raises(ConfigError, match="with other data, budget, seed or options"):
+        compare(["toy"], data, out=result.out, time_budget=21, training=FAST, resume=True)
+
+
+def test_resuming_keeps_what_is_finished(models, data, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    first = compare(["toy"], data, out=out, time_budget=20, training=FAST)
+    monkeypatch.setattr(Toy, "sample", None)  # drawing again would fail
+    again = compare(["toy"], data, out=out, time_budget=20, training=FAST, resume=True)
+    before, after = first.rows[0].evaluation, again.rows[0].evaluation
+    assert after.to_json() == before.to_json()
+    assert after.drawn.equal(before.drawn[:64])
+
+
+def test_an_interrupted_comparison_goes_on(models, data, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+
+    class Stops(Toy):
+        name = "stops"
+
+        def objectives(self):
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(registry._models, "stops", Stops)
+    with pytest.raises(KeyboardInterrupt):
+        compare(["toy", "stops"], data, out=out, time_budget=20, training=FAST)
+    assert (out / "toy" / "model.safetensors").is_file()
+    kept = (out / "toy" / "model.safetensors").stat().st_mtime_ns
+    monkeypatch.setattr(Stops, "objectives", Toy.objectives)
+    result = compare(["toy", "stops"], data, out=out, time_budget=20, training=FAST, resume=True)
+    assert [row.reason for row in result.rows] == [None] * 4
+    assert (out / "toy" / "model.safetensors").stat().st_mtime_ns == kept
+
+
+def test_too_slow_a_sampler_reduces_the_count_for_all_and_says_so(
+    models, data, tmp_path, monkeypatch
+):
+    from genus.evaluation import comparison
+
+    monkeypatch.setattr(comparison, "sampling_cost", lambda model: 2.0)
+    result = compare(
+        ["toy"], data, out=tmp_path / "o", time_budget=20, training=FAST, sample_budget=110
+    )
+    assert result.samples == 55
+    assert all(row.evaluation.samples.n == 55 for row in result.rows)
+    assert result.notes == (
+        "Every model drew 55 samples instead of 60: toy needs about 2 s for each, and the sample "
+        "budget is 110 s.",
+    )
+    assert "Every model drew 55 samples" in result.report.read_text()
+
+
+def test_all_that_is_wrong_is_said_before_any_time_is_spent(models, data, tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        compare(["toyy", "toy"], data, out=tmp_path, time_budget=-1, samples=3, options={"vea": {}})
+    message = str(caught.value)
+    for part in ("'toyy'; did you mean toy?", "time_budget=-1", "samples=3", "'vea'"):
+        assert part in message
+    with pytest.raises(ConfigError, match="no option"):
+        compare(["toy"], data, out=tmp_path, options={"toy": {"depth": 2}})
+    assert not list(tmp_path.iterdir())
+
+
+def test_too_small_a_test_split(models, toys, tmp_path):
+    data = toys.make_bars(sizes=(20, 5, 4))
+    with pytest.raises(DataError, match="4 examples in 'test'; a comparison needs at least 6"):
+        compare(["toy"], data, out=tmp_path)
+
+
+def test_vectors_are_shown_as_clouds_and_measured_in_nats(toys, cache_folder, tmp_path):
+    data = toys.make_points()
+    result = compare(["independent", "pixelcnn"], data, out=tmp_path / "o", time_budget=5)
+    html = result.report.read_text()
+    assert 'class="cloud"' in html
+    assert "bits/dim" not in html
+    row = result.rows[0]
+    assert row.evaluation.bits_per_dim is None
+    assert row.evaluation.likelihood.kind == "exact"
+    assert "pixelcnn needs" in result.rows[1].reason
