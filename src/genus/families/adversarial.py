@@ -1,0 +1,323 @@
+"""Two players: a generator that maps noise to examples, and a critic that tells them from real.
+
+There is no likelihood, so the family has no `log_prob`. What it has is a sampler of one pass, a
+score, and features. A loss is a pair of functions of scores, a penalty is a function of the
+critic's pass; both are choices of a model's configuration and not code of the model.
+"""
+
+# Shapes: B batch, Z latent size, F features, Y classes.
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from genus.capabilities import Objective
+from genus.distributions import DiagonalGaussian
+from genus.errors import ConfigError
+from genus.families.base import Model
+from genus.random import ExampleNoise, Noise
+from genus.spec import Batch, Spec
+
+BLOCK = 64
+"""Samples per pass of the generator. The block is fixed because a convolution's last bits depend
+on the batch size, and a sample must not depend on how many are drawn with it."""
+
+
+class AdversarialLoss(Protocol):
+    """What each player minimises, from scores of real and of generated examples."""
+
+    needs_real: bool
+    """Whether the generator's loss looks at the scores of real examples."""
+
+    def critic(self, real_B: Tensor, fake_B: Tensor) -> Tensor:
+        """Return the critic's loss, a scalar."""
+        ...
+
+    def generator(self, real_B: Tensor, fake_B: Tensor) -> Tensor:
+        """Return the generator's loss, a scalar; ``real_B`` is empty unless `needs_real`."""
+        ...
+
+
+class NonSaturating:
+    r"""The logistic loss whose generator keeps its gradient when the critic wins.
+
+    .. math:: L_D = E[\log(1 + e^{-s(x)})] + E[\log(1 + e^{s(G(z))})], \qquad
+        L_G = E[\log(1 + e^{-s(G(z))})]
+
+    References:
+        | Generative Adversarial Networks (Goodfellow et al., 2014), section 3
+        | https://arxiv.org/abs/1406.2661
+    """
+
+    needs_real = False
+
+    def critic(self, real_B: Tensor, fake_B: Tensor) -> Tensor:
+        """Return the negative log-likelihood of telling real from generated."""
+        return F.softplus(-real_B).mean() + F.softplus(fake_B).mean()
+
+    def generator(self, real_B: Tensor, fake_B: Tensor) -> Tensor:
+        """Return the negative log-probability that generated examples pass for real."""
+        return F.softplus(-fake_B).mean()
+
+
+LOSSES: dict[str, AdversarialLoss] = {"non-saturating": NonSaturating()}
+"""Losses by the name that a configuration calls them."""
+
+
+def gradient_penalty(score_B: Tensor, x: Tensor) -> Tensor:
+    r"""Return :math:`\|\nabla_x s(x)\|^2` of each example, ``(B,)``, summed over its entries.
+
+    References:
+        | Which Training Methods for GANs do actually Converge? (Mescheder et al., 2018): R1, R2
+        | https://arxiv.org/abs/1801.04406
+
+    Args:
+        score_B: scores of ``x``, each of its own example alone.
+        x: ``(B, ...)`` what was scored, with ``requires_grad``.
+    """
+    (gradient,) = torch.autograd.grad(score_B.sum(), x, create_graph=True)
+    return gradient.flatten(1).square().sum(1)
+
+
+@contextlib.contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """Keep what is computed inside from reaching the module's parameters by a gradient."""
+    trained = [p for p in module.parameters() if p.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """All mass on one example: what a deterministic decoder returns.
+
+    Args:
+        mean: ``(B, *shape)`` in the unit of the data, before rounding, and differentiable.
+        levels: how many levels there are, or None for real numbers.
+    """
+
+    mean: Tensor
+    levels: int | None
+
+    def icdf(self, u: Tensor | None = None) -> Tensor:
+        """Return the example, rounded to levels where the data are discrete."""
+        if self.levels is None:
+            return self.mean
+        return self.mean.round().clamp(0, self.levels - 1).long()
+
+    def tempered(self, temperature: float) -> Point:
+        """Return the same point: temperature acts on the noise."""
+        return self
+
+
+class Adversarial(Model):
+    r"""A game of two networks.
+
+    .. math:: \min_G \max_D\; E_{x \sim p}[\log \sigma(D(x))] + E_{z}[\log(1 - \sigma(D(G(z))))]
+
+    A subclass makes two modules whose parameters are disjoint. ``generator(z_BZ, y)`` returns
+    examples on the networks' own scale (see `to_real`), and ``critic(x, y)`` a pair of scores
+    ``(B,)`` and features ``(B, F)``. Both take ``y=None`` where the Spec has no classes. No layer
+    may let examples of a batch see each other.
+
+    References:
+        | Generative Adversarial Networks (Goodfellow et al., 2014) https://arxiv.org/abs/1406.2661
+    """
+
+    family = "adversarial"
+    generator: nn.Module
+    critic: nn.Module
+    shift: Tensor
+    scale: Tensor
+    latents: int
+    loss: AdversarialLoss = NonSaturating()
+    penalties: tuple[float, float] = (0.0, 0.0)
+    """Weights of R1, on real examples, and of R2, on generated ones."""
+    learning_rates: tuple[float, float] = (1e-3, 1e-3)
+    """Of the critic and of the generator."""
+    betas: tuple[float, float] = (0.0, 0.99)
+
+    def __init__(self, spec: Spec, config: Any = None) -> None:
+        super().__init__(spec, config)
+        if not spec.is_discrete:
+            self.register_buffer("shift", torch.zeros(spec.shape))
+            self.register_buffer("scale", torch.ones(spec.shape))
+
+    @torch.no_grad()
+    def initialise(self, batch: Batch) -> None:
+        """Take the location and scale of real data from a first batch; levels need neither."""
+        if not self.spec.is_discrete:
+            self.shift.copy_(batch.x.mean(0))
+            self.scale.copy_(batch.x.std(0, correction=0).clamp(min=1e-6))
+
+    def to_real(self, x: Tensor) -> Tensor:
+        """Return data on the networks' scale: levels on [-1, 1], real data standardised."""
+        if self.spec.levels is None:
+            return (x - self.shift) / self.scale
+        return x.to(self.dtype) * (2 / (self.spec.levels - 1)) - 1
+
+    def to_data(self, x: Tensor) -> Tensor:
+        """Return the networks' output in the unit of the data, not yet rounded."""
+        if self.spec.levels is None:
+            return x * self.scale + self.shift
+        return (x + 1) * ((self.spec.levels - 1) / 2)
+
+    def dequantised(self, x: Tensor, noise: Noise) -> Tensor:
+        """Return real examples as the critic sees them in training.
+
+        Levels are spread evenly over their cells. A critic that saw bare levels would tell them
+        from the generator's real numbers by the gaps alone; rounding what it sees of the
+        generator (with the gradient passed straight through) learned more slowly on 8x8 digits.
+        """
+        real = self.to_real(x)
+        if self.spec.levels is None:
+            return real
+        width = 2 / (self.spec.levels - 1)
+        return real + (noise.uniform(*self.spec.shape).to(real) - 0.5) * width
+
+    def prior(self) -> DiagonalGaussian:
+        """Return the law of the latents, standard normal, ``(1, Z)``."""
+        zeros = torch.zeros(1, self.latents, device=self.device, dtype=self.dtype)
+        return DiagonalGaussian(zeros, zeros)
+
+    def decode(self, z: Tensor, y: Tensor | None = None) -> Point:
+        """Return the example of each latent ``(B, Z)``, differentiably.
+
+        Raises:
+            SpecError: labels are missing, or given to an unconditional model, or out of range.
+        """
+        if y is not None:
+            self.spec.check_labels(y, len(z))
+        self.require(y is not None or not self.spec.classes, "labels y to decode", self.spec)
+        return Point(self.to_data(self.generator(z, y)), self.spec.levels)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        n: int,
+        *,
+        y: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        temperature: float = 1.0,
+    ) -> Tensor:
+        """Return ``(n, *shape)`` by one pass of the generator.
+
+        Args:
+            n: how many.
+            y: ``(n,)`` labels; drawn from the class prior where left out.
+            generator: source of the noise.
+            temperature: factor on the latents; below 1 gives more typical examples.
+
+        Raises:
+            SpecError: labels that do not fit the Spec.
+            ConfigError: a temperature below zero.
+        """
+        if not temperature >= 0:
+            raise ConfigError(f"temperature={temperature} must not be below zero")
+        noise = ExampleNoise(n, generator, device=self.device, dtype=self.dtype)
+        y_B = self.labels_for(n, y, noise.uniform())
+        z_BZ = temperature * self.prior().draw(noise)
+        spare = -n % BLOCK
+        z_BZ = F.pad(z_BZ, (0, 0, 0, spare))
+        y_B = None if y_B is None else F.pad(y_B, (0, spare))
+        blocks = [
+            self.decode(z_BZ[i : i + BLOCK], None if y_B is None else y_B[i : i + BLOCK]).icdf()
+            for i in range(0, n + spare, BLOCK)
+        ]
+        return torch.cat(blocks)[:n] if blocks else self.decode(z_BZ, y_B).icdf()
+
+    def score(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Return the critic's score, ``(B,)``; higher is more real, zero is undecided.
+
+        Without ``y`` a class-conditional model returns the mean over classes under their prior.
+
+        Raises:
+            SpecError: the inputs do not fit the Spec.
+        """
+        self.check_inputs(x, y)
+        real = self.to_real(x)
+        if y is not None or not self.spec.classes:
+            return self._critic(real, y)[0]
+        labels = torch.arange(self.spec.classes, device=x.device)
+        columns = [self._critic(real, label.expand(len(x)))[0] for label in labels]
+        return torch.stack(columns, 1) @ self.log_prior_Y.exp()
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return the critic's last hidden layer, ``(B, F)``; the class plays no part in it.
+
+        Raises:
+            SpecError: the inputs do not fit the Spec.
+        """
+        self.check_inputs(x, None)
+        y = torch.zeros(len(x), dtype=torch.long, device=x.device) if self.spec.classes else None
+        return self._critic(self.to_real(x), y)[1]
+
+    def _critic(self, x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
+        scores_B, features_BF = self.critic(x, y)
+        return scores_B, features_BF
+
+    def objectives(self) -> tuple[Objective, ...]:
+        """Return the critic's and the generator's objective, in this order."""
+        players: tuple[tuple[str, nn.Module, Callable[[Batch, Noise], dict[str, Tensor]]], ...]
+        players = (
+            ("critic", self.critic, self.critic_loss),
+            ("generator", self.generator, self.generator_loss),
+        )
+        return tuple(
+            Objective(name, list(net.parameters()), loss, learning_rate=rate, betas=self.betas)
+            for (name, net, loss), rate in zip(players, self.learning_rates, strict=True)
+        )
+
+    def _labels(self, batch: Batch) -> Tensor | None:
+        """Return the labels of real examples, which the generated ones of the batch share.
+
+        So the critic cannot tell them apart by how often each class occurs.
+        """
+        return batch.y if self.spec.classes else None
+
+    def _generate(self, batch: Batch, noise: Noise) -> Tensor:
+        z_BZ = self.prior().draw(noise)
+        fake: Tensor = self.generator(z_BZ, self._labels(batch))
+        return fake
+
+    def critic_loss(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
+        """Return the critic's loss; no gradient reaches the generator."""
+        self.check_inputs(batch.x, self._labels(batch))
+        r1, r2 = self.penalties
+        y = self._labels(batch)
+        with torch.no_grad():
+            fake = self._generate(batch, noise)
+        real = self.dequantised(batch.x, noise).requires_grad_(r1 > 0)
+        fake.requires_grad_(r2 > 0)
+        real_B, _ = self._critic(real, y)
+        fake_B, _ = self._critic(fake, y)
+        parts = {"real": real_B.detach().mean(), "fake": fake_B.detach().mean()}
+        loss = self.loss.critic(real_B, fake_B)
+        for name, weight, score_B, x in (("r1", r1, real_B, real), ("r2", r2, fake_B, fake)):
+            if weight > 0:
+                slope = gradient_penalty(score_B, x).mean()
+                loss = loss + 0.5 * weight * slope
+                parts[name] = slope.detach()
+        return {"loss": loss, **parts}
+
+    def generator_loss(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
+        """Return the generator's loss; no gradient reaches the critic."""
+        y = self._labels(batch)
+        with frozen(self.critic):
+            fake_B, _ = self._critic(self._generate(batch, noise), y)
+            real_B = fake_B.new_empty(0)
+            if self.loss.needs_real:
+                with torch.no_grad():
+                    real_B, _ = self._critic(self.dequantised(batch.x, noise), y)
+        return {"loss": self.loss.generator(real_B, fake_B)}

@@ -1,0 +1,212 @@
+r"""The generative adversarial network: a small convolutional one, for any size of image.
+
+References:
+    | Generative Adversarial Networks (Goodfellow et al., 2014)
+    | https://arxiv.org/abs/1406.2661
+    | Which Training Methods for GANs do actually Converge? (Mescheder et al., 2018)
+    | https://arxiv.org/abs/1801.04406
+    | cGANs with Projection Discriminator (Miyato and Koyama, 2018)
+    | https://arxiv.org/abs/1802.05637
+"""
+
+# Shapes: B batch, C H W an image, D a vector, Z latents, F features.
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from genus.config import check_positive
+from genus.errors import ConfigError
+from genus.families.adversarial import LOSSES, Adversarial
+from genus.registry import register
+from genus.spec import Spec
+
+
+@register("gan")
+class GAN(Adversarial):
+    r"""A generator of residual blocks against a critic that mirrors it.
+
+    .. math:: L_D = E[\log(1 + e^{-D(x)})] + E[\log(1 + e^{D(G(z))})]
+        + \frac{\gamma_1}{2} E\|\nabla D(x)\|^2 + \frac{\gamma_2}{2} E\|\nabla D(G(z))\|^2,
+        \qquad L_G = E[\log(1 + e^{-D(G(z))})]
+
+    Images are halved, rounding up, until no side is above 7, so 8x8, 28x28, 32x32 and 5x12 work
+    as they are. There is no normalisation: no example sees another. Vectors get perceptrons.
+
+    Args:
+        spec: any data.
+        config: see `GAN.Config`.
+
+    Example:
+        >>> model = GAN(Spec(shape=(1, 28, 28), levels=256))
+        >>> x = model.sample(2, generator=torch.Generator().manual_seed(0))
+        >>> x.shape, x.dtype, model.score(x).shape
+        (torch.Size([2, 1, 28, 28]), torch.int64, torch.Size([2]))
+    """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Options of the adversarial network."""
+
+        latents: int = 64
+        """Z, the size of the noise."""
+        channels: int = 24
+        """Feature maps at full resolution; doubled with every halving, up to fourfold."""
+        blocks: int = 1
+        """Residual blocks at each resolution below the full one."""
+        hidden: int = 128
+        """Units of a perceptron's layer, and of the critic's last hidden layer."""
+        loss: Literal["non-saturating"] = "non-saturating"
+        """What the players minimise."""
+        r1: float = 0.3
+        """Weight of the penalty on real examples, for 64 entries; it grows with their number,
+        as the sum over entries falls when neighbours become alike."""
+        r2: float = 0.0
+        """The same on generated examples."""
+        learning_rate: float = 4e-3
+        """Of both players."""
+
+        def __post_init__(self) -> None:
+            check_positive(self, "latents", "channels", "blocks", "hidden", "learning_rate")
+            if not (self.r1 >= 0 and self.r2 >= 0):
+                raise ConfigError(f"r1={self.r1} and r2={self.r2} must not be below zero")
+
+    config: Config
+    tiny: ClassVar = {"latents": 4, "channels": 4, "hidden": 16}
+
+    def __init__(self, spec: Spec, config: Config | None = None) -> None:
+        super().__init__(spec, config)
+        c = self.config
+        self.latents = c.latents
+        self.generator = Generator(spec, c)
+        self.critic = Critic(spec, c)
+        self.loss = LOSSES[c.loss]
+        self.penalties = (c.r1 * spec.dims / 64, c.r2 * spec.dims / 64)
+        self.learning_rates = (c.learning_rate, c.learning_rate)
+
+
+class Generator(nn.Module):
+    """From noise, and the class as a learned vector beside it, to an example."""
+
+    def __init__(self, spec: Spec, config: GAN.Config) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(spec.classes, config.latents) if spec.classes else None
+        inputs = config.latents * (2 if spec.classes else 1)
+        make = _image_decoder if spec.is_image else _vector_decoder
+        self.body = make(spec.shape, config, inputs)
+        # Levels carry noise half a level wide to both sides, so their range is a little above 1.
+        self.range = spec.levels / (spec.levels - 1) if spec.levels else None
+
+    def forward(self, z_BZ: Tensor, y: Tensor | None) -> Tensor:
+        """Return ``(B, *shape)``."""
+        if self.embed is not None:
+            z_BZ = torch.cat([z_BZ, self.embed(y)], 1)
+        out: Tensor = self.body(z_BZ)
+        return out if self.range is None else self.range * torch.tanh(out)
+
+
+class Critic(nn.Module):
+    """From an example to a score and features; the class enters by an inner product with them."""
+
+    def __init__(self, spec: Spec, config: GAN.Config) -> None:
+        super().__init__()
+        make = _image_encoder if spec.is_image else _vector_encoder
+        self.body = make(spec.shape, config)
+        self.score = nn.Linear(config.hidden, 1)
+        self.embed = nn.Embedding(spec.classes, config.hidden) if spec.classes else None
+        if self.embed is not None:
+            nn.init.zeros_(self.embed.weight)
+
+    def forward(self, x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return scores ``(B,)`` and features ``(B, F)``."""
+        h_BF = self.body(x)
+        score_B = self.score(h_BF).squeeze(1)
+        if self.embed is not None:
+            score_B = score_B + (h_BF * self.embed(y)).sum(1) * h_BF.shape[1] ** -0.5
+        return score_B, h_BF
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions on a path that begins at zero."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
+        self.first = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.last = nn.Conv2d(outputs, outputs, 3, padding=1)
+        nn.init.zeros_(self.last.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``(B, outputs, H, W)``."""
+        out: Tensor = self.last(F.leaky_relu(self.first(F.leaky_relu(x, 0.2)), 0.2))
+        shortcut: Tensor = self.skip(x)
+        return out + shortcut
+
+
+def halvings(height: int, width: int) -> list[tuple[int, int]]:
+    """Return the sizes from the image down, each half of the last, rounded up.
+
+    Example:
+        >>> halvings(28, 28), halvings(5, 12)
+        ([(28, 28), (14, 14), (7, 7)], [(5, 12), (3, 6)])
+    """
+    sizes = [(height, width)]
+    while max(sizes[-1]) > 7:
+        sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
+    return sizes
+
+
+def _plan(shape: tuple[int, ...], config: GAN.Config) -> tuple[list[tuple[int, int]], list[int]]:
+    """Return sizes and numbers of feature maps, from the image down."""
+    sizes = halvings(*shape[1:])
+    return sizes, [config.channels * min(2**i, 4) for i in range(len(sizes))]
+
+
+def _stage(inputs: int, outputs: int, blocks: int) -> list[nn.Module]:
+    return [Residual(inputs if i == 0 else outputs, outputs) for i in range(blocks)]
+
+
+def _image_decoder(shape: tuple[int, ...], config: GAN.Config, inputs: int) -> nn.Sequential:
+    """Most of the work is done below full resolution, where it costs a quarter."""
+    sizes, widths = _plan(shape, config)
+    (height, width), first = sizes[-1], widths[-1]
+    layers: list[nn.Module] = [nn.Linear(inputs, first * height * width)]
+    layers += [nn.Unflatten(1, (first, height, width)), *_stage(first, first, config.blocks)]
+    for (before, after), size in zip(pairwise(widths[::-1]), sizes[-2::-1], strict=True):
+        layers.append(nn.Upsample(size=size, mode="nearest"))
+        if size == sizes[0]:
+            layers.append(nn.Conv2d(before, after, 3, padding=1))
+        else:
+            layers += _stage(before, after, config.blocks)
+    return nn.Sequential(*layers, nn.LeakyReLU(0.2), nn.Conv2d(widths[0], shape[0], 3, padding=1))
+
+
+def _image_encoder(shape: tuple[int, ...], config: GAN.Config) -> nn.Sequential:
+    sizes, widths = _plan(shape, config)
+    layers: list[nn.Module] = [nn.Conv2d(shape[0], widths[0], 3, padding=1)]
+    if len(sizes) == 1:
+        layers += _stage(widths[0], widths[0], config.blocks)
+    for before, after in pairwise(widths):
+        layers += [nn.LeakyReLU(0.2), nn.AvgPool2d(2, ceil_mode=True)]
+        layers += _stage(before, after, config.blocks)
+    flat = widths[-1] * sizes[-1][0] * sizes[-1][1]
+    layers += [nn.LeakyReLU(0.2), nn.Flatten(), nn.Linear(flat, config.hidden), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers)
+
+
+def _perceptron(*sizes: int) -> list[nn.Module]:
+    return [m for pair in pairwise(sizes) for m in (nn.Linear(*pair), nn.LeakyReLU(0.2))]
+
+
+def _vector_decoder(shape: tuple[int, ...], config: GAN.Config, inputs: int) -> nn.Sequential:
+    h = config.hidden
+    return nn.Sequential(*_perceptron(inputs, h, h), nn.Linear(h, shape[0]))
+
+
+def _vector_encoder(shape: tuple[int, ...], config: GAN.Config) -> nn.Sequential:
+    return nn.Sequential(*_perceptron(shape[0], config.hidden, config.hidden, config.hidden))
