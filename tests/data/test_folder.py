@@ -1,5 +1,8 @@
 import os
 import shutil
+import struct
+import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -241,9 +244,15 @@ def test_links_hidden_files_and_other_files_are_passed_over(folder):
     assert "1 files that are not images passed over" in notes
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read every file")
-def test_file_without_permission_is_listed(folder):
-    (folder / "0.png").chmod(0)
+def test_file_without_permission_is_listed(folder, monkeypatch):
+    read = Path.read_bytes
+
+    def locked(path):
+        if path.name == "0.png":
+            raise PermissionError(13, "Permission denied")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", locked)
     with pytest.raises(DataError, match=r"0.png: cannot be read \(Permission denied\)"):
         load_data(folder)
 
@@ -266,3 +275,22 @@ def test_index_stays_small(folder):
     index = folder_index.index_folder(folder)
     arrays = (index.ends, index.digests, index.sizes, index.traits)
     assert sum(array.nbytes for array in arrays) + len(index.names) <= len(index) * 64
+
+
+def test_orientation_that_comes_after_the_pixels_is_noticed(tmp_path, monkeypatch):
+    root = tmp_path / "late"
+    for i in range(4):
+        save(root / f"{i}.png", np.full((4, 8, 3), i, np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    body = exif.tobytes().removeprefix(b"Exif\0\0")
+    chunk = b"eXIf" + body
+    late = struct.pack(">I", len(body)) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    whole = (root / "0.png").read_bytes()
+    (root / "0.png").write_bytes(whole[:-12] + late + whole[-12:])
+    with pytest.raises(DataError, match="decodes to 8x4, but its header says 4x8; save it again"):
+        load_data(root)
+    monkeypatch.setattr(folder_index, "DECODE_FILES", 0)
+    parts = load_data(root).splits.values()
+    with pytest.raises(DataError, match="decodes to 8x4, but its header says 4x8; save it again"):
+        [as_arrays(part) for part in parts]

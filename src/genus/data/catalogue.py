@@ -109,7 +109,7 @@ def load_data(
     gray: bool = False,
     levels: int | None = None,
     seed: int = 0,
-    label: str | None = None,
+    label: str | int | None = None,
     progress: Progress | None = None,
 ) -> DataSet:
     """Load a data set by its name, or the user's own by its path.
@@ -139,6 +139,7 @@ def load_data(
         >>> len(data.train), len(data.valid), len(data.test)
         (1257, 180, 360)
     """
+    label = None if label is None else str(label)
     options = {"size": size, "gray": gray, "levels": levels, "seed": seed, "label": label}
     given = {key: value for key, value in options.items() if value not in (None, False)}
     if seed == 0:

@@ -15,6 +15,7 @@ from genus.data.digest import digest_entries
 from genus.data.download import Progress
 from genus.data.folder_index import (
     FolderIndex,
+    check_size,
     describe_traits,
     find_mixtures,
     index_folder,
@@ -73,8 +74,12 @@ class FolderSplit:
         return Batch(x, None if self.y is None else self.y[rows])
 
     def _pixels(self, row: int) -> Array:
+        at = int(self.rows[row])
         try:
-            return decode(self.index.read(int(self.rows[row])), self.rules, self.channels)
+            pixels = decode(self.index.read(at), self.rules, self.channels)
+            if self.rules.size is None:
+                check_size(pixels, *self.index.sizes[at])
+            return pixels
         except ImageError as error:
             raise DataError(
                 f"{self.index.root / self.name(row)} {error}; repair or remove it and load again"

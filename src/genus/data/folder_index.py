@@ -140,10 +140,21 @@ def _examine(index: FolderIndex, row: int, whole: bool) -> int:
 
 def _decode_as_is(data: bytes, header: Header) -> None:
     pixels = decode(data, Rules(), 1 if Trait.GREY in header.traits else 3)
-    if pixels.shape[1:] != (header.height, header.width):
+    check_size(pixels, header.height, header.width)
+
+
+def check_size(pixels: Array, height: int, width: int) -> None:
+    """Raise if a decoded image, ``(C, H, W)``, has another size than its header says.
+
+    A late EXIF block can do that: it turns an image when all of the file has been read.
+
+    Raises:
+        ImageError: the sizes differ.
+    """
+    if pixels.shape[1:] != (height, width):
         raise ImageError(
             f"decodes to {pixels.shape[1]}x{pixels.shape[2]}, but its header says "
-            f"{header.height}x{header.width}; save it again"
+            f"{height}x{width}; save it again"
         )
 
 
