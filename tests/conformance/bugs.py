@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -404,7 +405,7 @@ class LostOption(LinearChain):
         super().__init__(spec, replace(config, gain=1.0) if config else None)
         self.gain = 1.0 if config is None else config.gain
 
-    tiny = {"gain": 3.0}
+    tiny: ClassVar = {"gain": 3.0}
 
     def scaled(self, x):
         return self.gain * super().scaled(x)

@@ -26,7 +26,7 @@ def check_temperature(temperature):
 
 
 class LinearChain(DensityModel):
-    """Autoregressive: one masked linear layer in channel-last raster order, and labels as a bias."""
+    """Autoregressive: one masked linear layer over pixels and their colours, labels as a bias."""
 
     family = "autoregressive"
     name = "toy chain"

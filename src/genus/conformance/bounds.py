@@ -6,6 +6,7 @@ The truth comes from quadrature: a model with one or two latent numbers is integ
 # Shapes: B batch, G grid points, Z latent size, R repetitions, S all examples of a space.
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -85,7 +86,7 @@ def iwae_of(
 
 @check("bounds.repeatable", Bounded, meaning="the same seed gives another bound")
 @torch.no_grad()
-def repeatable(model: Any, context: Context) -> Result:
+def repeatable(model: Any, context: Context) -> Iterator[Outcome]:
     """Compute both bounds twice from the same generator, the global one disturbed."""
     x, y = context.examples(3), context.labels(3)
     elbo = [model.elbo(x, y, generator=context.generator()).value for _ in range(2)]
@@ -116,11 +117,11 @@ def iwae_one(model: Any, context: Context) -> Result:
 
 
 @check("bounds.iwae-grows", Bounded, meaning="more samples do not tighten the bound")
-def iwae_grows(model: Any, context: Context) -> Result:
+def iwae_grows(model: Any, context: Context) -> Iterator[Outcome]:
     """Compare IWAE at k = 1 and 8; in expectation it never falls."""
     x, y = context.examples(4), context.labels(4)
     found = [iwae_of(model, x, k, y, context, repeats(context)) for k in (1, 8)]
-    for fewer, more in zip(found, found[1:], strict=False):
+    for fewer, more in itertools.pairwise(found):
         error = (fewer.error.square() + more.error.square()).sqrt()
         drop = (fewer.mean - more.mean - SIGMAS * error).max()
         yield at_most(drop, 1e-6, "fall from k = 1 to k = 8, less its error")
@@ -128,7 +129,7 @@ def iwae_grows(model: Any, context: Context) -> Result:
 
 @check("bounds.parts", Bounded, Decodes, meaning="a part of the ELBO is not what it is called")
 @torch.no_grad()
-def parts(model: Any, context: Context) -> Result:
+def parts(model: Any, context: Context) -> Iterator[Outcome]:
     """Draw latents from the encoder's law and average log p(x|z) and log q(z|x) - log p(z)."""
     x, y = context.examples(3), context.labels(3)
     xs, ys = repeated(x, y, repeats(context))
@@ -234,7 +235,7 @@ def few_states(spec: Spec) -> bool:
 
 
 @check("bounds.elbo", Bounded, Decodes, where=small, meaning=NOT_A_BOUND)
-def elbo_below(model: Any, context: Context) -> Result:
+def elbo_below(model: Any, context: Context) -> Iterator[Outcome]:
     """Compare the mean ELBO with the true log-likelihood."""
     for other, x, y, truth in _truths(model, context):
         found = elbo_of(other, x, y, context)
@@ -249,7 +250,7 @@ def elbo_below(model: Any, context: Context) -> Result:
     where=small,
     meaning="with many samples the bound does not come to the true log-likelihood",
 )
-def iwae_meets(model: Any, context: Context) -> Result:
+def iwae_meets(model: Any, context: Context) -> Iterator[Outcome]:
     """Compare IWAE at a large k with the true log-likelihood, from both sides."""
     k, times = (1000, 4) if context.quick else (2500, 6)
     for other, x, y, truth in _truths(model, context):
@@ -277,7 +278,7 @@ def _truths(model: Any, context: Context) -> Iterator[tuple[Any, Tensor, Tensor 
     where=small,
     meaning="the prior over latents is not a density, so no bound is one",
 )
-def prior(model: Any, context: Context) -> Result:
+def prior(model: Any, context: Context) -> Iterator[Outcome]:
     """Integrate the prior over its grid."""
     for _, _, log_mass_G in with_small_latents(model, context):
         yield at_most(abs(log_mass_G.exp().sum() - 1), 1e-6, "integral of the prior, less one")
@@ -291,7 +292,7 @@ def prior(model: Any, context: Context) -> Result:
     where=few_states,
     meaning="samples do not follow the probabilities that the bounds are bounds of",
 )
-def samples(model: Any, context: Context) -> Result:
+def samples(model: Any, context: Context) -> Iterator[Outcome]:
     """Count samples of every example and compare with probabilities by quadrature."""
     spec, n = context.spec, draws(context)
     label = None if spec.classes is None else spec.classes - 1

@@ -35,7 +35,8 @@ def order(model: Any, context: Context) -> Result:
 @check("causality.perturbation", Conditionals, meaning=LEAK)
 def perturbation(model: Any, context: Context) -> Result:
     """Change one input entry at a time, evaluating."""
-    return _leak(effects(model.eval(), context), model, context.spec)
+    found = context.memory["effects"] = effects(model.eval(), context)
+    return _leak(found, model, context.spec)
 
 
 @check("causality.perturbation-train", Conditionals, meaning=LEAK + ", in training")
@@ -61,7 +62,8 @@ def visible(model: Any, context: Context) -> Result:
     """Report the share of legal pairs of entries that have an effect, and the blind ones."""
     if context.spec.dims > MOST_ENTRIES:
         raise NotRun(f"more than {MOST_ENTRIES} entries")
-    effect_DD = effects(model.eval(), context)[0]
+    found = context.memory.get("effects") or effects(model.eval(), context)
+    effect_DD = found[0]
     blind_DD = legal(model) & (effect_DD <= EFFECT)
     pairs = int(legal(model).sum())
     share = 1 - int(blind_DD.sum()) / max(pairs, 1)

@@ -81,12 +81,14 @@ class Context:
         quick: whether to spend less on each check.
         variant: makes another model of the same class on the same data with some options
             replaced; None where that is not possible. It returns None if there is no such option.
+        memory: what one check leaves for another about the same model.
     """
 
     spec: Spec
     seed: int = 0
     quick: bool = False
     variant: Callable[..., Any] | None = field(default=None, compare=False)
+    memory: dict[str, Any] = field(default_factory=dict, compare=False)
 
     def generator(self, salt: int = 0) -> torch.Generator:
         """Return a generator that is the same at every call with the same ``salt``."""

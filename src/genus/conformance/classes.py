@@ -3,7 +3,7 @@
 # Shapes: B batch, Y classes.
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from genus.capabilities import Bounded, Classifies, Conditionals, Density, Sampl
 from genus.conformance.checks import (
     Context,
     NotRun,
+    Outcome,
     Result,
     at_least,
     at_most,
@@ -40,7 +41,8 @@ def joint(model: Any, x: Tensor, spec: Spec) -> Tensor:
         raise NotRun("the model has no log_prior_Y")
     classes = range(spec.classes or 0)
     columns = [model.log_prob(x, torch.full((len(x),), label)) for label in classes]
-    return torch.stack(columns, 1) + prior_Y
+    total: Tensor = torch.stack(columns, 1) + prior_Y
+    return total
 
 
 @check(
@@ -121,7 +123,7 @@ def _responses(model: Any, context: Context) -> dict[str, Callable[[Tensor], Ten
     meaning="the model takes a label and ignores it; without use for labels it must refuse them",
 )
 @torch.no_grad()
-def used(model: Any, context: Context) -> Result:
+def used(model: Any, context: Context) -> Iterator[Outcome]:
     """Compare what the model does with two different labels, all else equal."""
     assert context.spec.classes is not None
     if context.spec.classes < 2:

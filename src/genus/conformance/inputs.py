@@ -3,7 +3,7 @@
 # Shapes: B batch.
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ from genus.capabilities import (
     Samples,
     supports,
 )
-from genus.conformance.checks import Context, NotRun, Result, at_most, check, problems
+from genus.conformance.checks import Context, NotRun, Outcome, Result, at_most, check, problems
 from genus.conformance.subject import global_seed
 from genus.conformance.tools import gap
 
@@ -155,7 +155,7 @@ def dtypes(model: Any, context: Context) -> Result:
     meaning="the result for one example depends on which others are in its batch",
 )
 @torch.no_grad()
-def rows(model: Any, context: Context) -> Result:
+def rows(model: Any, context: Context) -> Iterator[Outcome]:
     """Compare each row's result in a batch with its result alone, evaluating."""
     verbs = tensor_verbs(model, context)
     if not verbs:

@@ -25,16 +25,14 @@ def load_class(reference: str) -> type:
     Example:
         >>> load_class("genus.models.independent:Independent").name
         'independent'
-        >>> load_class("genus.models.independent")
+        >>> load_class("independent")
         Traceback (most recent call last):
         ...
-        genus.errors.ConfigError: 'genus.models.independent' is not of the form module:Class, for example mymodels:MyModel
+        genus.errors.ConfigError: 'independent' is not of the form module:Class
     """
     module_name, colon, class_name = reference.rpartition(":")
     if not (colon and module_name and class_name):
-        raise ConfigError(
-            f"{reference!r} is not of the form module:Class, for example mymodels:MyModel"
-        )
+        raise ConfigError(f"{reference!r} is not of the form module:Class")
     module = _import(module_name)
     found = getattr(module, class_name, None)
     if found is None:

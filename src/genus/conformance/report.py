@@ -22,9 +22,8 @@ class Finding:
         detail: where the figure was found, or the error that stopped the check.
 
     Example:
-        >>> print(Finding("normalisation.total", "(1, 2, 3), 2 levels", False, 0.31, 1e-5,
-        ...               "likelihoods cannot be compared"))
-        FAILED normalisation.total on (1, 2, 3), 2 levels: 0.31 (limit 1e-05): likelihoods cannot be compared
+        >>> print(Finding("normalisation.total", "(4,), 2 levels", False, 0.31, 1e-5, "no mass"))
+        FAILED normalisation.total on (4,), 2 levels: 0.31 (limit 1e-05): no mass
     """
 
     check: str

@@ -80,6 +80,10 @@ def _choices_of(model: Any) -> dict[str, Any]:
     return {name: getattr(config, name) for name in subject.choices(type(model))}
 
 
+class _Refused(Exception):
+    """The class does not take the Spec or the options."""
+
+
 class _Run:
     """One verification in progress."""
 
@@ -115,20 +119,21 @@ class _Run:
         """Check one new model; return False if the class refuses the Spec."""
 
         def make(size: float = 0.5, **changes: Any) -> Any:
-            model = subject.build(self.cls, spec, {**options, **changes}, self.seed)
+            try:
+                model = subject.build(self.cls, spec, {**options, **changes}, self.seed)
+            except (SpecError, ConfigError) as error:
+                raise _Refused(str(error)) from error
             return subject.settle(model, spec, self.seed, size)
 
         def variant(**changes: Any) -> Any:
             return make(0.2, **changes) if has_options(self.cls, changes) else None
 
         try:
-            subject.build(self.cls, spec, options, self.seed)
-        except (SpecError, ConfigError) as error:
+            model = make()
+        except _Refused as error:
             if not quiet:
                 self.skipped.append(Skipped(label, str(error)))
             return False
-        try:
-            model = make()
         except Exception as error:  # any fault of the model is a finding, not our crash
             self.fail("model.builds", label, "a model of this class cannot be made", error)
             return True

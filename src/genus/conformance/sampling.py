@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,7 @@ def matches(x: Tensor, log_prob_S: Tensor, spec: Spec, what: str) -> Outcome:
 
 
 @check("sampling.density", Samples, Density, where=small_space, meaning=OTHER_LAW)
-def density(model: Any, context: Context) -> Result:
+def density(model: Any, context: Context) -> Iterator[Outcome]:
     """Count samples of every example and compare with the probabilities, by chi-square."""
     spec, n = context.spec, draws(context)
     x = model.sample(n, generator=context.generator(1))
@@ -66,7 +67,7 @@ def density(model: Any, context: Context) -> Result:
 
 @check("sampling.density-real", Samples, Density, where=few_numbers, meaning=OTHER_LAW)
 @torch.no_grad()
-def density_real(model: Any, context: Context) -> Result:
+def density_real(model: Any, context: Context) -> Iterator[Outcome]:
     """Compare the draws' log-densities with those that the density itself implies.
 
     The law of log p(x) for x from p is known from the grid: its quantiles cut the draws into
@@ -86,7 +87,7 @@ def _cut(value_S: Tensor, drawn: Tensor, mass_S: Tensor, what: str) -> Outcome:
     sorted_S, order_S = value_S.sort()
     cdf_S = mass_S[order_S].cumsum(0)
     at = torch.searchsorted(cdf_S, torch.linspace(0.05, 0.95, 19).double() * cdf_S[-1])
-    edges = sorted_S[at.clamp(max=len(sorted_S) - 1)].unique()
+    edges = torch.unique(sorted_S[at.clamp(max=len(sorted_S) - 1)])
     upper = cdf_S[torch.searchsorted(sorted_S, edges, right=True) - 1]
     masses = torch.diff(upper, prepend=upper.new_zeros(1), append=cdf_S[-1:])
     cells = torch.bincount(torch.searchsorted(edges, drawn), minlength=len(edges) + 1)
@@ -120,7 +121,7 @@ def _closeness(spec: Spec) -> float:
 
 
 @check("sampling.generator", Samples, meaning="runs cannot be repeated, or repeat too much")
-def generator(model: Any, context: Context) -> Result:
+def generator(model: Any, context: Context) -> Iterator[Outcome]:
     """Draw twice from the same generator and once from another, the global one disturbed."""
     n = 2 if context.spec.dims > LARGE else 64
     first = _labelled(model, context, n)

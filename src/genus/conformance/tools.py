@@ -72,7 +72,8 @@ def fingerprint(law: Any, like: Tensor, values: list[float]) -> Tensor:
 def chi_square_p(counts_S: Tensor, probabilities_S: Tensor) -> float:
     """Return the p-value of Pearson's test that counts come from these probabilities.
 
-    Cells that expect less than 5 draws are pooled, rarest first.
+    Cells that expect less than 5 draws are pooled, rarest first; a draw of probability zero has
+    p-value zero.
 
     Example:
         >>> chi_square_p(torch.tensor([50, 50]), torch.tensor([0.5, 0.5]))
@@ -80,6 +81,8 @@ def chi_square_p(counts_S: Tensor, probabilities_S: Tensor) -> float:
         >>> chi_square_p(torch.tensor([90, 10]), torch.tensor([0.5, 0.5])) < 1e-4
         True
     """
+    if bool((counts_S[probabilities_S <= 0] > 0).any()):
+        return 0.0
     expected_S, order_S = (probabilities_S.double() * counts_S.sum()).sort()
     cell_S = _cells(expected_S)
     cells = int(cell_S[-1]) + 1

@@ -3,6 +3,7 @@
 # Shapes: B batch.
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -10,7 +11,16 @@ from torch import Tensor
 
 from genus.capabilities import Bounded, Density, Objective, Trains
 from genus.conformance.bounds import SIGMAS, repeated, repeats
-from genus.conformance.checks import Context, NotRun, Result, at_most, check, inform, problems
+from genus.conformance.checks import (
+    Context,
+    NotRun,
+    Outcome,
+    Result,
+    at_most,
+    check,
+    inform,
+    problems,
+)
 from genus.conformance.subject import global_seed
 from genus.random import BatchNoise, Noise
 from genus.spec import Batch
@@ -88,7 +98,7 @@ def players(model: Any, context: Context) -> Result:
     Trains,
     meaning="one player's loss pushes another player's weights",
 )
-def own_gradients(model: Any, context: Context) -> Result:
+def own_gradients(model: Any, context: Context) -> Iterator[Outcome]:
     """Run each player's loss and its gradient, and look at everybody else's weights."""
     objectives = model.objectives()
     if len(objectives) < 2:
@@ -132,7 +142,7 @@ def finite_gradients(model: Any, context: Context) -> Result:
     Trains,
     meaning="the loss depends on the size of the batch, and so does the best learning rate",
 )
-def duplicated(model: Any, context: Context) -> Result:
+def duplicated(model: Any, context: Context) -> Iterator[Outcome]:
     """Give every example, and its noise, twice; a mean over the batch stays the same."""
     batch = context.batch(EXAMPLES)
     x, y = repeated(batch.x, batch.y, 2)
@@ -221,7 +231,11 @@ def _like(parameter: Tensor, generator: torch.Generator) -> Tensor:
 
 @torch.no_grad()
 def _quotient_error(
-    objective: Objective, own: list[Tensor], direction: list[Tensor], slope: float, context: Context
+    objective: Objective,
+    own: Sequence[Tensor],
+    direction: list[Tensor],
+    slope: float,
+    context: Context,
 ) -> float:
     """Return how far the slope is from a central difference, relative to the larger of both."""
     step, losses = 1e-6, []
