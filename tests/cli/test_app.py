@@ -142,6 +142,11 @@ def test_each_kind_of_error_has_its_exit_code(error, code, words, capsys, monkey
     assert "Traceback" not in err
 
 
+def test_a_command_that_was_stopped_can_be_typed_again(capsys, monkeypatch):
+    raising(KeyboardInterrupt(), monkeypatch=monkeypatch)
+    assert capsys.readouterr().err.endswith("next: genus doctor\n")
+
+
 def test_debug_shows_the_traceback(capsys, monkeypatch):
     assert raising(ConfigError("b"), "--debug", monkeypatch=monkeypatch) == 2
     err = capsys.readouterr().err

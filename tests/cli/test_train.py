@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 
+import numpy as np
 import pytest
 
 from genus.cli import runs
@@ -193,6 +194,23 @@ def test_resume_with_other_settings_lists_the_differences(cli):
     cli("train", *TINY, *QUICK, "--out", "run")
     answer = cli("train", "--resume", "--out", "run", "--batch-size", 4, "--set", "layers=2")
     answer.refused("batch_size was 8, now 4", "layers was 1, now 2", code=1)
+
+
+def test_resume_with_the_names_repeated_reads_the_data_as_before(cli, tmp_path):
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "mine.npy", rng.integers(0, 4, (40, 1, 5, 5), dtype=np.uint8))
+    words = ("independent", "--data", "mine.npy", "--levels", 8, "--steps", 1)
+    first = cli("train", *words, "--out", "run", "--json")
+    assert first.code == 0, first.err
+    answer = cli("train", "independent", "--data", "mine.npy", "--out", "run", "--resume", "--json")
+    assert answer.code == 0, answer.err
+    assert answer.json == first.json
+
+
+def test_resume_conditionally_what_is_unconditional(cli):
+    cli("train", "independent", "--data", "digits", "--steps", 1, "--out", "run")
+    answer = cli("train", "--resume", "--out", "run", "--conditional")
+    answer.refused("the run is unconditional; leave --conditional out")
 
 
 def test_resume_with_another_model(cli):

@@ -135,8 +135,7 @@ def _tell_interrupt(error: KeyboardInterrupt) -> int:
     stopped = isinstance(error, Terminated)
     code = getattr(error, "exit_code", TERMINATED if stopped else INTERRUPTED)
     output.err().print(f"genus: {error}" if str(error) else "genus: stopped", soft_wrap=True)
-    if hint := getattr(error, "hint", ""):
-        output.next_step(hint)
+    output.next_step(getattr(error, "hint", output.typed()))
     return int(code)
 
 

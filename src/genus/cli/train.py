@@ -71,7 +71,7 @@ def train(
         json: Print JSON to stdout.
     """
     if resume:
-        plan = _resumed(model, data, set_, out, options, reading)
+        plan = _resumed(model, data, set_, out, conditional, options, reading)
     else:
         plan = _fresh(model, data, set_, out, conditional, options, reading)
     if dry_run:
@@ -184,6 +184,7 @@ def _resumed(
     data: str | None,
     set_: tuple[str, ...],
     out: Path | None,
+    conditional: bool,
     options: TrainOptions,
     reading: DataOptions,
 ) -> Plan:
@@ -194,14 +195,17 @@ def _resumed(
     problems = Problems()
     told = model is None or model == record.model
     problems.require(told, f"the run is of {record.model}, not {model}; leave the model out")
+    knows = not conditional or record.spec.classes is not None
+    problems.require(knows, "the run is unconditional; leave --conditional out")
     with problems.collect():
         sets = {**record.options, **assignments(set_)}
         config = dataclasses.replace(record.training, **options.given())
     problems.raise_any(f"cannot resume {out}:")
-    if data is None:
+    known = (None, record.data["name"], record.data["source"].get("name_or_path"))
+    if data in known and reading in (datasets.PLAIN, DataOptions(data_root=reading.data_root)):
         found = datasets.load_again(record.data, reading.data_root)
     else:
-        found = datasets.load(data, reading)
+        found = datasets.load(data or record.data["name"], reading)
     return Plan(build_model(record.model, record.spec, sets, config.seed), found, config, out, True)
 
 
