@@ -19,8 +19,7 @@ from torch import Tensor, nn
 
 from genus.capabilities import Objective
 from genus.distributions import DiagonalGaussian
-from genus.errors import ConfigError
-from genus.families.base import Model
+from genus.families.base import Model, check_temperature
 from genus.random import ExampleNoise, Noise
 from genus.spec import Batch, Spec
 
@@ -221,10 +220,9 @@ class Adversarial(Model):
 
         Raises:
             SpecError: labels that do not fit the Spec.
-            ConfigError: a temperature below zero.
+            ConfigError: a temperature that is not above zero.
         """
-        if not temperature >= 0:
-            raise ConfigError(f"temperature={temperature} must not be below zero")
+        check_temperature(temperature)
         noise = ExampleNoise(n, generator, device=self.device, dtype=self.dtype)
         y_B = self.labels_for(n, y, noise.uniform())
         z_BZ = temperature * self.prior().draw(noise)

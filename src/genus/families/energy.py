@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from genus.capabilities import Objective
-from genus.errors import ConfigError
-from genus.families.base import Model
+from genus.families.base import Model, check_temperature
 from genus.random import ExampleNoise, Noise
 from genus.spec import Batch, Spec
 
@@ -90,8 +89,7 @@ class EnergyModel(Model):
             SpecError: labels, which an unconditional model does not take.
             ConfigError: a temperature that is not above zero.
         """
-        if not temperature > 0:
-            raise ConfigError(f"temperature={temperature} must be above zero")
+        check_temperature(temperature)
         noise = self._noise(n, generator)
         self.labels_for(n, y, torch.zeros(n, device=self.device))
         x = self.start(noise)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from genus.capabilities import Completion
 from genus.distributions.components import Components
+from genus.families.base import check_temperature
 from genus.families.closed_form import ClosedForm
 from genus.random import ExampleNoise, categorical_icdf
 from genus.spec import Batch, Spec
@@ -133,7 +134,9 @@ class Mixture(ClosedForm):
 
         Raises:
             SpecError: labels that do not fit the Spec.
+            ConfigError: a temperature that is not above zero.
         """
+        check_temperature(temperature)
         noise = ExampleNoise(n, generator, device=self.device, dtype=self.dtype)
         y_B = self.labels_for(n, y, noise.uniform())
         weight = self._log_weight(y_B).expand(n, -1)
@@ -165,7 +168,9 @@ class Mixture(ClosedForm):
 
         Raises:
             SpecError: the inputs do not fit the Spec.
+            ConfigError: a temperature that is not above zero.
         """
+        check_temperature(temperature)
         x = x.masked_fill(~known, 0)
         self.check_inputs(x, y)
         flat, known_BD = x.flatten(1), known.expand_as(x).flatten(1)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from genus.capabilities import Completion
 from genus.config import check_positive
+from genus.families.base import check_temperature
 from genus.families.closed_form import ClosedForm
 from genus.random import ExampleNoise, categorical_icdf
 from genus.registry import register
@@ -141,7 +142,9 @@ class Independent(ClosedForm):
 
         Raises:
             SpecError: labels that do not fit the Spec.
+            ConfigError: a temperature that is not above zero.
         """
+        check_temperature(temperature)
         noise = ExampleNoise(n, generator, device=self.device, dtype=self.dtype)
         y_B = self.labels_for(n, y, noise.uniform())
         return self._draw(y_B, noise, temperature).view(n, *self.spec.shape)
@@ -170,7 +173,9 @@ class Independent(ClosedForm):
 
         Raises:
             SpecError: the inputs do not fit the Spec.
+            ConfigError: a temperature that is not above zero.
         """
+        check_temperature(temperature)
         known = known.expand_as(x)
         x = x.masked_fill(~known, 0)
         self.check_inputs(x, y)
