@@ -122,21 +122,22 @@ def remove(path: Path) -> None:
 
     A folder is renamed first, so that a half deleted one is never taken for a whole one.
     """
-    if path.is_dir() and not path.is_symlink():
-        doomed = path.with_name(f"{TEMPORARY}removed-{path.name.removeprefix(TEMPORARY)}")
-        if doomed != path:
-            shutil.rmtree(doomed, ignore_errors=True)
-            os.rename(path, doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
-    else:
+    if not path.is_dir():
         path.unlink(missing_ok=True)
+        return
+    doomed = path
+    if not path.name.startswith(TEMPORARY):
+        doomed = path.with_name(f"{TEMPORARY}removed-{path.name}")
+        shutil.rmtree(doomed, ignore_errors=True)
+        os.rename(path, doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
 
 
 def sweep(folder: Path) -> list[str]:
     """Delete what a dead process left half written in a folder, and return the names."""
-    stale = sorted(path for path in folder.glob(f"{TEMPORARY}*"))
+    stale = sorted(folder.glob(f"{TEMPORARY}*"))
     for path in stale:
-        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else remove(path)
+        remove(path)
     return [path.name for path in stale]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,7 +118,10 @@ def train(
         return _as_worker(model, data, folder, config, hooks, resume, progress)
     with folder.locked():
         finished = _prepare(folder, describe(model, data, config), resume)
-        if not finished:
+        if finished:
+            steps = folder.read_manifest()["steps"]
+            sys.stderr.write(f"{out} is finished already, at step {steps}\n")
+        else:
             work = (model, data, folder, config, tuple(hooks), progress)
             if config.processes > 1:
                 run_workers(train_here, work, config.processes)

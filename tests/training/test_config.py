@@ -1,0 +1,59 @@
+import math
+
+import pytest
+
+from genus.errors import ConfigError
+from genus.training import TrainConfig
+from genus.training.optim import step_size
+
+
+def test_every_problem_is_told_at_once():
+    with pytest.raises(ConfigError) as told:
+        TrainConfig(steps=0, batch_size=-1, clip=0.0, ema=1.0, precision="half", seed=-1)
+    message = str(told.value)
+    for part in ("steps=0", "batch_size=-1", "clip=0.0", "ema=1.0", "precision='half'", "seed=-1"):
+        assert part in message
+
+
+def test_a_budget_is_needed():
+    with pytest.raises(ConfigError, match=r"steps=1000 or time_budget=60 \(--time-budget 60s\)"):
+        TrainConfig()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -1.0, 0.0])
+def test_a_time_budget_is_a_positive_number(value):
+    with pytest.raises(ConfigError, match="time_budget"):
+        TrainConfig(time_budget=value)
+
+
+def test_a_batch_is_shared_evenly():
+    with pytest.raises(ConfigError, match="batch_size=64 cannot be shared evenly by processes=3"):
+        TrainConfig(steps=1, processes=3)
+
+
+def test_the_budget_that_ends_first_counts():
+    config = TrainConfig(steps=100, time_budget=10)
+    assert config.progress(50, 1.0) == 0.5
+    assert config.progress(10, 9.0) == 0.9
+    assert config.progress(10, 99.0) == 1.0
+
+
+def test_the_step_size_rises_and_falls():
+    config = TrainConfig(steps=1000, warmup=100)
+    assert step_size(config, 0, 0.0) == pytest.approx(0.01, rel=1e-4)
+    assert step_size(config, 49, 0.0) == pytest.approx(0.5, rel=0.01)
+    assert step_size(config, 500, 0.0) == pytest.approx(0.5)
+    assert step_size(config, 1000, 0.0) == 0.0
+    assert step_size(TrainConfig(time_budget=10, warmup=0), 7, 5.0) == pytest.approx(0.5)
+    assert step_size(TrainConfig(steps=1000, schedule="constant", warmup=0), 900, 0.0) == 1.0
+
+
+def test_a_short_run_is_not_all_warm_up():
+    assert TrainConfig(steps=50, warmup=100).warmup_steps == 5
+    assert TrainConfig(time_budget=5, warmup=100).warmup_steps == 100
+
+
+def test_evaluation_follows_the_unit_of_the_budget():
+    assert TrainConfig(steps=500).evaluation_interval == 50
+    assert TrainConfig(time_budget=60).evaluation_interval == 6
+    assert TrainConfig(steps=500, time_budget=60, evaluate_every=20).evaluation_interval == 20
