@@ -173,3 +173,16 @@ def test_a_grid_has_a_limit():
     files.check_drawable(100, Spec(shape=(3, 32, 32), levels=256))
     with pytest.raises(files.UsageError, match="takes 65,536 such images"):
         files.check_drawable(65_537, Spec(shape=(3, 32, 32), levels=256))
+
+
+def test_an_unfinished_run_is_used_with_a_warning(cli):
+    small = ("--set", "features=8", "layers=1", "hidden=8", "--steps", 2, "--samples", 0)
+    cli("train", "pixelcnn", "--data", "digits", *small, "--batch-size", 4, "--out", "run")
+    manifest = Path("run/manifest.json")
+    record = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({**record, "status": "interrupted"}))
+    Path("run/model.safetensors").unlink()
+    answer = cli("sample", "run", "-n", 1, "-o", "one.png", "--json")
+    assert answer.code == 0, answer.err
+    assert "warning: run is interrupted, not finished" in answer.err
+    assert answer.json["recipe"]["weights_sha256"] is None
