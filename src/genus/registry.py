@@ -14,7 +14,7 @@ import functools
 import importlib
 import importlib.metadata
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from genus.config import build_config
@@ -81,6 +81,25 @@ def get(name: str) -> type[Model]:
     if name not in known:
         raise ConfigError(f"there is no model {name!r}; {near(name, known)}")
     return known[name]
+
+
+def suited(name: str, spec: Spec, examples: int, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options for `create` on a training set of so many examples.
+
+    Args:
+        name: a registered name.
+        spec: what the data are.
+        examples: size of the training set.
+        config: the user's own options, which come first.
+
+    Raises:
+        ConfigError: no such model.
+
+    Example:
+        >>> suited("pixelcnn", Spec(shape=(1, 8, 8), levels=17), 1_257, {"layers": 3})
+        {'dropout': 0.5, 'layers': 3}
+    """
+    return {**get(name).suited(spec, examples), **config}
 
 
 def create(name: str, spec: Spec, **config: Any) -> Model:

@@ -118,7 +118,8 @@ def _fresh(
     spec = found.spec if conditional else found.spec.unconditional()
     if conditional and spec.classes is None:
         raise UsageError(f"--conditional needs labels, but {found.name} has none; leave it out")
-    built = build_model(cls.name, spec, sets or {}, config.seed)
+    chosen = _suited(cls.name, spec, len(found.train), sets or {})
+    built = build_model(cls.name, spec, chosen, config.seed)
     return Plan(built, found, config, out or _free(cls.name, found.name), False)
 
 
@@ -161,6 +162,19 @@ def train_config(values: dict[str, Any]) -> TrainConfig:
     from genus.training import TrainConfig
 
     return TrainConfig(**values)
+
+
+def _suited(name: str, spec: Any, examples: int, sets: dict[str, Any]) -> dict[str, Any]:
+    """Return the model's options for such a training set, and say what was not the default."""
+    from genus.registry import suited
+
+    options = suited(name, spec, examples, sets)
+    for option in sorted(set(options) - set(sets)):
+        value = f"{option}={options[option]}"
+        output.note(
+            f"{value} suits {examples:,} training examples; --set {option}=... overrides it"
+        )
+    return options
 
 
 def build_model(name: str, spec: Any, options: dict[str, Any], seed: int) -> Any:

@@ -76,7 +76,8 @@ class Autoregressive(DensityModel, abc.ABC):
 
     def objectives(self) -> tuple[Objective, ...]:
         """Return the one objective: the negative log-likelihood, in nats per dimension."""
-        return (Objective("likelihood", tuple(self.parameters()), self._loss),)
+        parameters = tuple(self.parameters())
+        return (Objective("likelihood", parameters, self._loss, learning_rate=2e-3),)
 
     def _loss(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
         y = batch.y if self.spec.classes is not None else None

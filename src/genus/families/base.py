@@ -52,6 +52,14 @@ class Model(nn.Module):
             self.register_buffer("log_prior_Y", uniform)
 
     @classmethod
+    def suited(cls, spec: Spec, examples: int) -> dict[str, Any]:
+        """Return options that suit a training set of so many examples better than the defaults.
+
+        A user's own options override them.
+        """
+        return {}
+
+    @classmethod
     def check_spec(cls, spec: Spec) -> None:
         """Raise `SpecError` if the model cannot work on such data; any data will do here."""
 

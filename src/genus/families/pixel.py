@@ -22,6 +22,9 @@ from genus.families.autoregressive import Autoregressive
 from genus.nn.causal import CausalConv2d, Cursor
 from genus.spec import Spec
 
+SMALL = 10_000
+"""Training sets below this size call for dropout."""
+
 
 class PixelNetwork(Autoregressive, abc.ABC):
     """A first convolution of mask A, layers, two 1x1 convolutions, and a law for each sub-pixel.
@@ -48,6 +51,11 @@ class PixelNetwork(Autoregressive, abc.ABC):
     @abc.abstractmethod
     def build_layer(self) -> nn.Module:
         """Return a layer that is called with maps, labels or None, and a cursor or None."""
+
+    @classmethod
+    def suited(cls, spec: Spec, examples: int) -> dict[str, Any]:
+        """Return strong dropout for small sets, which these models learn by heart in a minute."""
+        return {"dropout": 0.5} if examples < SMALL else {}
 
     @classmethod
     def check_spec(cls, spec: Spec) -> None:
