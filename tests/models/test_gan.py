@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from genus.errors import ConfigError
-from genus.models.gan import GAN, halvings
+from genus.models.gan import GAN
+from genus.nn.mirrored import halvings
 from genus.random import BatchNoise
 from genus.spec import Batch, Spec
 

@@ -9,20 +9,19 @@ References:
     | https://arxiv.org/abs/1802.05637
 """
 
-# Shapes: B batch, C H W an image, D a vector, Z latents, F features.
+# Shapes: B batch, Z latents, F features.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genus.config import check_positive
 from genus.errors import ConfigError
 from genus.families.adversarial import LOSSES, Adversarial
+from genus.nn.mirrored import decoder, encoder
 from genus.registry import register
 from genus.spec import Spec
 
@@ -97,8 +96,8 @@ class Generator(nn.Module):
         super().__init__()
         self.embed = nn.Embedding(spec.classes, config.latents) if spec.classes else None
         inputs = config.latents * (2 if spec.classes else 1)
-        make = _image_decoder if spec.is_image else _vector_decoder
-        self.body = make(spec.shape, config, inputs)
+        size = {"channels": config.channels, "blocks": config.blocks, "hidden": config.hidden}
+        self.body = decoder(inputs, spec.shape, **size)
         # Levels carry noise half a level wide to both sides, so their range is a little above 1.
         self.range = spec.levels / (spec.levels - 1) if spec.levels else None
 
@@ -115,8 +114,8 @@ class Critic(nn.Module):
 
     def __init__(self, spec: Spec, config: GAN.Config) -> None:
         super().__init__()
-        make = _image_encoder if spec.is_image else _vector_encoder
-        self.body = make(spec.shape, config)
+        size = {"channels": config.channels, "blocks": config.blocks, "hidden": config.hidden}
+        self.body = encoder(spec.shape, **size)
         self.score = nn.Linear(config.hidden, 1)
         self.embed = nn.Embedding(spec.classes, config.hidden) if spec.classes else None
         if self.embed is not None:
@@ -129,84 +128,3 @@ class Critic(nn.Module):
         if self.embed is not None:
             score_B = score_B + (h_BF * self.embed(y)).sum(1) * h_BF.shape[1] ** -0.5
         return score_B, h_BF
-
-
-class Residual(nn.Module):
-    """Two 3x3 convolutions on a path that begins at zero."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
-        self.first = nn.Conv2d(inputs, outputs, 3, padding=1)
-        self.last = nn.Conv2d(outputs, outputs, 3, padding=1)
-        nn.init.zeros_(self.last.weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return ``(B, outputs, H, W)``."""
-        out: Tensor = self.last(F.leaky_relu(self.first(F.leaky_relu(x, 0.2)), 0.2))
-        shortcut: Tensor = self.skip(x)
-        return out + shortcut
-
-
-def halvings(height: int, width: int) -> list[tuple[int, int]]:
-    """Return the sizes from the image down, each half of the last, rounded up.
-
-    Example:
-        >>> halvings(28, 28), halvings(5, 12)
-        ([(28, 28), (14, 14), (7, 7)], [(5, 12), (3, 6)])
-    """
-    sizes = [(height, width)]
-    while max(sizes[-1]) > 7:
-        sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
-    return sizes
-
-
-def _plan(shape: tuple[int, ...], config: GAN.Config) -> tuple[list[tuple[int, int]], list[int]]:
-    """Return sizes and numbers of feature maps, from the image down."""
-    sizes = halvings(*shape[1:])
-    return sizes, [config.channels * min(2**i, 4) for i in range(len(sizes))]
-
-
-def _stage(inputs: int, outputs: int, blocks: int) -> list[nn.Module]:
-    return [Residual(inputs if i == 0 else outputs, outputs) for i in range(blocks)]
-
-
-def _image_decoder(shape: tuple[int, ...], config: GAN.Config, inputs: int) -> nn.Sequential:
-    """Most of the work is done below full resolution, where it costs a quarter."""
-    sizes, widths = _plan(shape, config)
-    (height, width), first = sizes[-1], widths[-1]
-    layers: list[nn.Module] = [nn.Linear(inputs, first * height * width)]
-    layers += [nn.Unflatten(1, (first, height, width)), *_stage(first, first, config.blocks)]
-    for (before, after), size in zip(pairwise(widths[::-1]), sizes[-2::-1], strict=True):
-        layers.append(nn.Upsample(size=size, mode="nearest"))
-        if size == sizes[0]:
-            layers.append(nn.Conv2d(before, after, 3, padding=1))
-        else:
-            layers += _stage(before, after, config.blocks)
-    return nn.Sequential(*layers, nn.LeakyReLU(0.2), nn.Conv2d(widths[0], shape[0], 3, padding=1))
-
-
-def _image_encoder(shape: tuple[int, ...], config: GAN.Config) -> nn.Sequential:
-    sizes, widths = _plan(shape, config)
-    layers: list[nn.Module] = [nn.Conv2d(shape[0], widths[0], 3, padding=1)]
-    if len(sizes) == 1:
-        layers += _stage(widths[0], widths[0], config.blocks)
-    for before, after in pairwise(widths):
-        layers += [nn.LeakyReLU(0.2), nn.AvgPool2d(2, ceil_mode=True)]
-        layers += _stage(before, after, config.blocks)
-    flat = widths[-1] * sizes[-1][0] * sizes[-1][1]
-    layers += [nn.LeakyReLU(0.2), nn.Flatten(), nn.Linear(flat, config.hidden), nn.LeakyReLU(0.2)]
-    return nn.Sequential(*layers)
-
-
-def _perceptron(*sizes: int) -> list[nn.Module]:
-    return [m for pair in pairwise(sizes) for m in (nn.Linear(*pair), nn.LeakyReLU(0.2))]
-
-
-def _vector_decoder(shape: tuple[int, ...], config: GAN.Config, inputs: int) -> nn.Sequential:
-    h = config.hidden
-    return nn.Sequential(*_perceptron(inputs, h, h), nn.Linear(h, shape[0]))
-
-
-def _vector_encoder(shape: tuple[int, ...], config: GAN.Config) -> nn.Sequential:
-    return nn.Sequential(*_perceptron(shape[0], config.hidden, config.hidden, config.hidden))
