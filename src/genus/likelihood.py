@@ -44,7 +44,7 @@ class LogLikelihood:
 
     @property
     def standard_error(self) -> float:
-        """Standard error of the mean, in nats; NaN below two examples or where one is impossible."""
+        """Standard error of the mean, in nats; NaN for one example or an impossible one."""
         if self.nats.size < 2 or not np.isfinite(self.nats).all():
             return math.nan
         return float(self.nats.std(ddof=1) / math.sqrt(self.nats.size))

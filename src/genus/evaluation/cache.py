@@ -13,11 +13,7 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
-
-def cache_folder() -> Path:
-    """Return ``GENUS_CACHE``, or ``~/.cache/genus`` where that is not set."""
-    chosen = os.environ.get("GENUS_CACHE")
-    return Path(chosen) if chosen else Path.home() / ".cache" / "genus"
+from genus.data.places import cache_dir
 
 
 def key_of(recipe: dict[str, Any]) -> str:
@@ -72,5 +68,5 @@ def write_atomic(path: Path, content: bytes) -> None:
 
 
 def _paths(kind: str, key: str) -> tuple[Path, Path]:
-    folder = cache_folder() / kind
+    folder = cache_dir() / kind
     return folder / f"{key}.safetensors", folder / f"{key}.json"

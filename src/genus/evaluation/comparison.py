@@ -80,9 +80,9 @@ def compare(
 
     Example:
         >>> import genus, tempfile
-        >>> data = genus.load_data("digits")
+        >>> data = genus.load_data("wine")
         >>> with tempfile.TemporaryDirectory() as out:
-        ...     result = compare(["independent"], data, out=out, time_budget=1, samples=50)
+        ...     result = compare(["independent"], data, out=out, time_budget=1)
         >>> [row.label for row in result.rows]
         ['independent', 'real data', 'train copies']
     """
@@ -140,7 +140,10 @@ class _Runner:
                 torch.default_generator.manual_seed(self.settings.seed)
                 try:
                     spec = self.data.spec.unconditional()
-                    self.models[label] = registry.create(label, spec, **options.get(label, {}))
+                    chosen = registry.suited(
+                        label, spec, len(self.data.train), options.get(label, {})
+                    )
+                    self.models[label] = registry.create(label, spec, **chosen)
                 except SpecError as error:
                     self.reasons[label] = str(error)
         self._claim_folder(options)

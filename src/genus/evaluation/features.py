@@ -40,7 +40,7 @@ class Recipe:
 
     width: int = 32
     steps: int = 600
-    batch_size: int = 128
+    batch_size: int = 64
     learning_rate: float = 2e-3
     noise: float = 0.3
     seed: int = 0

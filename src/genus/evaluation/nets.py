@@ -20,8 +20,9 @@ FEATURES = 64
 def make_trunk(spec: Spec, width: int, seed: int) -> nn.Sequential:
     """Return a fresh network from scaled examples ``(B, *shape)`` to features ``(B, 64)``.
 
-    Images go through 3x3 convolutions, of stride 2 until neither side is above 4, and a 2x2 grid of
-    means, which keeps where things are; vectors go through two hidden layers. It takes any size.
+    Images go through 3x3 convolutions, of stride 2 until neither side is above 4 (the first only
+    for images above 16), and a 2x2 grid of means, which keeps where things are; vectors go through
+    two hidden layers. It takes any size.
     """
     if not spec.is_image:
         wide = 4 * width
@@ -29,7 +30,9 @@ def make_trunk(spec: Spec, width: int, seed: int) -> nn.Sequential:
         layers += [nn.Linear(wide, wide), nn.GELU(), nn.Linear(wide, FEATURES)]
         return _initialised(nn.Sequential(*layers), seed)
     channels, side = width, max(spec.shape[1:])
-    layers = [nn.Conv2d(spec.shape[0], width, 3, padding=1), nn.GELU()]
+    stride = 2 if side > 16 else 1
+    layers = [nn.Conv2d(spec.shape[0], width, 3, stride=stride, padding=1), nn.GELU()]
+    side = math.ceil(side / stride)
     while side > 4:
         wider = min(2 * channels, 4 * width)
         layers += [nn.Conv2d(channels, wider, 3, stride=2, padding=1), nn.GELU()]
