@@ -83,7 +83,7 @@ def test_a_flipped_bit_in_the_weights_is_found(run, place):
 
 def test_safetensors_alone_would_not_have_found_it(run):
     """Why the digest is there."""
-    before = load_file(run / "model.safetensors")
+    before = {k: v.clone() for k, v in load_file(run / "model.safetensors").items()}
     flip(run / "model.safetensors")
     assert len(differences(before, load_file(run / "model.safetensors"))) == 1
 
@@ -147,7 +147,7 @@ def test_weights_without_value_are_refused(run, value):
     weights["net.bias"][3] = value
     save_file(weights, run / "model.safetensors")
     vouch(run)
-    with pytest.raises(CheckpointError, match="NaN or infinity in net.bias"):
+    with pytest.raises(CheckpointError, match=r"NaN or infinity in net.bias"):
         genus.load(run)
 
 
@@ -161,7 +161,7 @@ def test_garbage_is_refused(run, garbage):
 
 def test_files_that_are_not_there(run, tmp_path):
     (run / "model.safetensors").unlink()
-    with pytest.raises(CheckpointError, match="model.safetensors is missing"):
+    with pytest.raises(CheckpointError, match=r"model.safetensors is missing"):
         genus.load(run)
     with pytest.raises(CheckpointError, match=r"is not a run: it has no config.json"):
         genus.load(tmp_path / "nowhere")
@@ -217,7 +217,7 @@ def test_a_damaged_checkpoint_is_passed_over_loudly(finished, run, damage):
     newest = find(run / "state")[0]
     assert read(newest).step == 6
     DAMAGE[damage](newest)
-    with pytest.warns(CheckpointWarning, match=f"{newest.name} cannot be used.*the one before"):
+    with pytest.warns(CheckpointWarning, match=rf"{newest.name} cannot be used.*the one before"):
         result = train(make("toy-chain"), toy_data(), run, TrainConfig(**CONFIG), resume=True)
     assert result.steps == 6
     assert differences(final_tensors(finished), final_tensors(run)) == []
@@ -247,7 +247,7 @@ def test_a_checkpoint_of_a_newer_genus_is_not_taken_for_damaged(run):
 
 def test_an_unfinished_run_loads_with_a_warning(finished, run):
     unfinish(run)
-    with pytest.warns(UserWarning, match="is crashed, not finished; .* of step 6"):
+    with pytest.warns(UserWarning, match=r"is crashed, not finished; .* of step 6"):
         model = genus.load(run)
     assert differences(dict(genus.load(finished).state_dict()), dict(model.state_dict())) == []
 
@@ -301,7 +301,9 @@ def test_broken_weights_are_not_checkpointed(tmp_path):
                 session.model.net.bias.data[0] = torch.nan
 
     out = tmp_path / "run"
-    with pytest.raises(TrainingError, match="step 3 has NaN or infinity in net.bias; no checkpoint"):
+    with pytest.raises(
+        TrainingError, match=r"step 3 has NaN or infinity in net.bias; no checkpoint"
+    ):
         train(make("toy-chain"), toy_data(), out, TrainConfig(**CONFIG), hooks=[Break()])
     assert newest_valid(out / "state").step == 2
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from training_toys import SPEC, final_tensors, differences, make, toy_data
+from training_toys import SPEC, differences, final_tensors, make, toy_data
 
 import genus
 from genus import Spec
@@ -49,9 +49,7 @@ def test_the_loop_is_what_it_says(tmp_path):
     model = make("toy-conv")
     train(model, data, tmp_path / "run", config)
     start = make("toy-conv")
-    for got, wanted, before in zip(
-        model.parameters(), expected, start.parameters(), strict=True
-    ):
+    for got, wanted, before in zip(model.parameters(), expected, start.parameters(), strict=True):
         torch.testing.assert_close(got.data, wanted, rtol=1e-5, atol=1e-6)
         assert not torch.allclose(before, wanted, atol=1e-3)
 
@@ -209,7 +207,7 @@ class Poison(Hook):
 
 
 def test_an_infinite_gradient_stops_the_run(tmp_path):
-    with pytest.raises(TrainingError, match="step 4: .* gradient's norm (inf|nan)"):
+    with pytest.raises(TrainingError, match=r"step 4: .* gradient's norm (inf|nan)"):
         train(
             make("toy-chain"),
             toy_data(),
@@ -240,7 +238,11 @@ def test_metrics_are_json_whatever_happens(tmp_path):
             session.log("odd", {"a": math.nan, "b": [-math.inf], "c": math.inf})
 
     train(
-        make("toy-chain"), toy_data(), tmp_path / "run", TrainConfig(steps=1, **PLAIN), hooks=[Odd()]
+        make("toy-chain"),
+        toy_data(),
+        tmp_path / "run",
+        TrainConfig(steps=1, **PLAIN),
+        hooks=[Odd()],
     )
     text = (tmp_path / "run" / "metrics.jsonl").read_text()
 
@@ -257,7 +259,9 @@ def test_the_log_has_the_mean_loss(tmp_path):
     train(make("toy-chain"), toy_data(), tmp_path / "run", config)
     lines = [x for x in RunFolder(tmp_path / "run").read_metrics() if x["kind"] == "train"]
     assert [line["step"] for line in lines] == [5, 10, 15, 20]
-    assert {"likelihood/loss", "likelihood/norm", "likelihood/lr", "likelihood/nats"} <= set(lines[0])
+    assert {"likelihood/loss", "likelihood/norm", "likelihood/lr", "likelihood/nats"} <= set(
+        lines[0]
+    )
 
 
 def test_collapse_is_said_once(tmp_path, capsys):
@@ -323,9 +327,7 @@ def test_a_model_without_a_name_is_refused(tmp_path):
 
 def test_vectors_have_no_pictures(tmp_path):
     spec = Spec(shape=(6,), levels=4)
-    data = DataSet(
-        "v", spec, {"train": ArraySplit(np.zeros((20, 6), int))}, "sha256:1"
-    )
+    data = DataSet("v", spec, {"train": ArraySplit(np.zeros((20, 6), int))}, "sha256:1")
     result = train(make("toy-chain", spec=spec), data, tmp_path / "run", TrainConfig(steps=3))
     assert result.score is None  # there is no valid split
     assert list((tmp_path / "run" / "samples").iterdir()) == []

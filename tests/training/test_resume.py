@@ -55,7 +55,9 @@ class Total(Hook):
 
 
 def settings(**changes):
-    return TrainConfig(**{"steps": 24, "batch_size": 16, "checkpoint_every": 0, "samples": 4} | changes)
+    return TrainConfig(
+        **{"steps": 24, "batch_size": 16, "checkpoint_every": 0, "samples": 4} | changes
+    )
 
 
 @pytest.mark.parametrize("name", ["toy-chain", "toy-conv", "toy-players"])
@@ -169,9 +171,8 @@ def test_every_difference_is_listed(tmp_path):
     out, data = tmp_path / "run", toy_data()
     with pytest.raises(TrainingInterrupted):
         train(make("toy-chain"), data, out, settings(), hooks=[Signal(3)])
-    other = toy_data(seed=1)
+    other, changed = toy_data(seed=1), settings(batch_size=8, seed=3, learning_rate=0.1)
     with pytest.raises(CheckpointError) as told:
-        changed = settings(batch_size=8, seed=3, learning_rate=0.1)
         train(make("toy-chain", dropout=0.2), other, out, changed, resume=True)
     message = str(told.value)
     for part in (
@@ -186,12 +187,12 @@ def test_every_difference_is_listed(tmp_path):
         assert part in message
     assert message.count("\n") == 5
     double = make("toy-chain").double()
-    with pytest.raises(CheckpointError, match="model.dtype was 'float32', now 'float64'"):
+    with pytest.raises(CheckpointError, match=r"model.dtype was 'float32', now 'float64'"):
         train(double, data, out, settings(), resume=True)
     wide = Spec((1, 4, 4), 4)
-    with pytest.raises(CheckpointError, match="spec.levels was 3, now 4"):
+    with pytest.raises(CheckpointError, match=r"spec.levels was 3, now 4"):
         train(make("toy-chain", spec=wide), toy_data(spec=wide), out, settings(), resume=True)
-    with pytest.raises(CheckpointError, match="model.name was 'toy-chain', now 'toy-conv'"):
+    with pytest.raises(CheckpointError, match=r"model.name was 'toy-chain', now 'toy-conv'"):
         train(make("toy-conv"), data, out, settings(), resume=True)
     assert newest_valid(out / "state").step == 4
 
@@ -303,5 +304,5 @@ def test_a_renamed_data_set_is_another_one(tmp_path):
     with pytest.raises(TrainingInterrupted):
         train(make("toy-chain"), data, out, settings(), hooks=[Signal(3)])
     renamed = DataSet("mnist", SPEC, data.splits, data.digest)
-    with pytest.raises(CheckpointError, match="data.name was 'toy', now 'mnist'"):
+    with pytest.raises(CheckpointError, match=r"data.name was 'toy', now 'mnist'"):
         train(make("toy-chain"), renamed, out, resume=True)

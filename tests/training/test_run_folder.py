@@ -74,7 +74,7 @@ def test_differences_look_inside(tmp_path):
     folder = RunFolder(tmp_path)
     folder.begin(describe(model, data, TrainConfig(steps=5)))
     folder.check_same(describe(model, data, TrainConfig(steps=5, keep=7)))
-    with pytest.raises(CheckpointError, match="training.steps was 5, now 6"):
+    with pytest.raises(CheckpointError, match=r"training.steps was 5, now 6"):
         folder.check_same(describe(model, data, TrainConfig(steps=6)))
 
 

@@ -1,5 +1,9 @@
+import random
+
+import numpy as np
 import torch
 
+from genus.training import rng
 from genus.training.sampler import Sampler, generator_of, mixed
 
 
@@ -32,6 +36,16 @@ def test_a_batch_may_be_larger_than_the_data():
 def test_seeds_differ():
     assert not torch.equal(Sampler(100, 50, 0).batch(0), Sampler(100, 50, 1).batch(0))
     assert mixed(1, 2, 3) != mixed(1, 3, 2)
+
+
+def test_global_states_come_back_from_a_stack():
+    """A state that is a row of a larger tensor crashes torch itself."""
+    before = rng.states()
+    drawn = torch.rand(3), np.random.rand(), random.gauss(0, 1), random.gauss(0, 1)
+    rng.restore({name: torch.stack((state, state))[1] for name, state in before.items()})
+    again = torch.rand(3), np.random.rand(), random.gauss(0, 1), random.gauss(0, 1)
+    assert torch.equal(drawn[0], again[0])
+    assert drawn[1:] == again[1:]
 
 
 def test_generators_of_neighbouring_steps_are_unrelated():

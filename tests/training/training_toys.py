@@ -26,7 +26,11 @@ def toy_data(n=200, *, seed=0, spec=SPEC, name="toy"):
         x[:, i] = np.where(rng.random(n) < 0.6, x[:, i - 1], x[:, i])
     y = rng.integers(0, spec.classes, n) if spec.classes else None
     x = x.reshape(n, *spec.shape)
-    parts = {"train": slice(0, n // 2), "valid": slice(n // 2, n * 3 // 4), "test": slice(n * 3 // 4, n)}
+    parts = {
+        "train": slice(0, n // 2),
+        "valid": slice(n // 2, n * 3 // 4),
+        "test": slice(n * 3 // 4, n),
+    }
     splits = {k: ArraySplit(x[part], None if y is None else y[part]) for k, part in parts.items()}
     return DataSet(name, spec, splits, f"sha256:{hashlib.sha256(x.tobytes()).hexdigest()}")
 
@@ -89,7 +93,9 @@ class Conv(Model):
     def _parts(self, x, eps):
         h = self.encoder(x.to(self.dtype))
         mean, scale = h.tanh(), 0.5
-        kl = 0.5 * (mean.square() + scale**2 - 1 - 2 * np.log(scale)).flatten(1).sum(1, keepdim=True)
+        kl = 0.5 * (mean.square() + scale**2 - 1 - 2 * np.log(scale)).flatten(1).sum(
+            1, keepdim=True
+        )
         logits = self.decoder(mean + scale * eps.view_as(mean)).log_softmax(1)
         return Elbo(logits.gather(1, x).flatten(1).sum(1), kl)
 

@@ -28,11 +28,14 @@ class Interrupts:
     """Takes note of signals, so that the loop can ask between two steps.
 
     Args:
+        silent: say nothing, because another process does.
+
+    Attributes:
         received: the signal that came first, or 0.
     """
 
-    def __init__(self) -> None:
-        self.received = 0
+    def __init__(self, silent: bool = False) -> None:
+        self.received, self.silent = 0, silent
 
     def handle(self, signum: int, frame: FrameType | None) -> None:
         """Remember the first signal; let the second one through."""
@@ -41,6 +44,8 @@ class Interrupts:
                 "stopped at once; the checkpoints written before are intact", 128 + signum
             )
         self.received = signum
+        if self.silent:
+            return
         name = "Ctrl-C" if signum == signal.SIGINT else signal.Signals(signum).name
         sys.stderr.write(
             f"\n{name}: finishing this step and writing a checkpoint; again: at once\n"

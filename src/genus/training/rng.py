@@ -50,9 +50,10 @@ def restore(saved: dict[str, Tensor]) -> None:
     *keys, place, has_gauss, cached = saved["numpy"].tolist()
     state: Any = ("MT19937", np.array(keys, np.uint32), int(place), int(has_gauss), cached)
     np.random.set_state(state)
-    torch.set_rng_state(saved["torch"])
+    # A copy: torch 2.13 crashes the process when the state is a view into a larger tensor.
+    torch.set_rng_state(saved["torch"].clone())
     if "cuda" in saved and torch.cuda.is_available():
-        torch.cuda.set_rng_state(saved["cuda"])
+        torch.cuda.set_rng_state(saved["cuda"].clone())
 
 
 @contextlib.contextmanager

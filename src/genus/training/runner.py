@@ -229,7 +229,8 @@ def train_here(
     """Be one process of a run whose folder is ready."""
     engine = Engine(config, model.dtype)
     bars = [ProgressBar()] if engine.is_first and wants_progress(progress) else []
-    with rng.preserved(), Interrupts().installed() as interrupts:
+    # Of several processes the one that started them has said that it was asked to stop.
+    with rng.preserved(), Interrupts(silent=engine.world > 1).installed() as interrupts:
         rng.seed_everything(mixed(config.seed) >> 32)
         session = Session(model, data, config, engine, folder, [*hooks, *bars], interrupts)
         status, facts = "failed", {}
@@ -294,10 +295,12 @@ def _close(session: Session, status: str, facts: Mapping[str, Any]) -> None:
     """Write what is kept, and the manifest; the first process does."""
     if session.metrics is None:
         return
-    with session.clock.doing("checkpoint"):
-        if status == "finished":
-            _keep(session)
-        session.metrics.sync()
+    try:
+        with session.clock.doing("checkpoint"):
+            if status == "finished":
+                _keep(session)
+            session.metrics.sync()
+    finally:
         session.metrics.close()
     session.folder.write_manifest(status, {**_facts(session), **facts})
 
