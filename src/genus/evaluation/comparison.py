@@ -20,7 +20,7 @@ from genus.evaluation.environment import environment
 from genus.evaluation.outcome import COPIES, REAL, Comparison, FeatureNote, Row, Settings
 from genus.evaluation.samples import Reference, affordable, default_count, sampling_cost
 from genus.evaluation.scoring import Cost, Evaluation, describe, evaluate
-from genus.evaluation.storage import load_evaluation, save_evaluation
+from genus.evaluation.storage import for_pictures, load_evaluation, save_evaluation
 from genus.likelihood import LogLikelihood
 
 if TYPE_CHECKING:
@@ -360,7 +360,7 @@ class _Runner:
             reference.measure(x),
             Cost(None),
             self.settings.seed,
-            drawn=x[:64],
+            drawn=for_pictures(x),
         )
         return Row(label, "control", evaluation)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from genus.evaluation.curves import Points, chart, legend
 from genus.evaluation.outcome import COPIES, REAL, Comparison, Row
 from genus.evaluation.pictures import Plane, data_uri, grid_png
-from genus.evaluation.storage import SHOWN
+from genus.evaluation.storage import for_pictures
 from genus.evaluation.style import STYLE
 from genus.evaluation.table import Column, columns, remarks
 
@@ -97,7 +97,7 @@ def _remarks(comparison: Comparison) -> str:
 
 def _pictures(comparison: Comparison) -> str:
     shown = [(row.label, row.evaluation.drawn) for row in comparison.rows if row.evaluation]
-    figures = {label: x[:SHOWN] for label, x in shown if x is not None and len(x)}
+    figures = {label: for_pictures(x) for label, x in shown if x is not None and len(x)}
     if not figures:
         return ""
     # Real data first: the eye needs something to compare with.

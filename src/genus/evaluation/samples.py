@@ -3,7 +3,6 @@
 # Shapes: N samples, M examples, D features.
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -34,7 +33,10 @@ if TYPE_CHECKING:
 NEIGHBOURS = 5
 FEWEST_SAMPLES = 50
 """Below this the figures say next to nothing, however slow a model draws."""
+CHUNK = 250
+"""Samples drawn at a time, a bound on memory."""
 _MOST_REFERENCES = 5000
+_PROBES = (4, 32)
 
 
 @dataclass(frozen=True)
@@ -227,7 +229,7 @@ def quantise(x: Tensor, spec: Spec) -> Tensor:
     return spec.check(x.detach().cpu())
 
 
-def draw(model: Any, n: int, *, seed: int = 0, chunk: int = 250) -> tuple[Tensor, float]:
+def draw(model: Any, n: int, *, seed: int = 0, chunk: int = CHUNK) -> tuple[Tensor, float]:
     """Draw samples at temperature 1.
 
     Args:
@@ -248,15 +250,18 @@ def draw(model: Any, n: int, *, seed: int = 0, chunk: int = 250) -> tuple[Tensor
     return torch.cat(parts), (time.perf_counter() - started) / max(n, 1)
 
 
-def sampling_cost(model: Any, *, patience: float = 0.5) -> float:
-    """Return seconds per sample, measured on batches that double until ``patience`` is used up."""
-    n, cost = 4, math.inf
-    spent = 0.0
-    while spent < patience and n <= 256:
-        _, each = draw(model, n)
-        # The first calls pay for warming up, so a larger batch corrects them downwards.
-        cost, spent, n = min(cost, each), spent + each * n, 4 * n
-    return cost
+def sampling_cost(model: Any) -> float:
+    """Return about how many seconds a sample will take when drawn in full batches.
+
+    A call costs something whatever it draws, and the first one pays for warming up; so that one is
+    not counted, and two sizes tell the price of a call from that of a sample.
+    """
+    draw(model, 2)
+    small, large = _PROBES
+    first, second = (draw(model, n)[1] * n for n in _PROBES)
+    each = max(0.0, (second - first) / (large - small))
+    call = max(0.0, second - large * each)
+    return each + call / CHUNK
 
 
 def affordable(n: int, cost: float, budget: float) -> int:

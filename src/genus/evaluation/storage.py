@@ -10,12 +10,15 @@ import numpy as np
 import torch
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
+from torch import Tensor
 
 from genus.evaluation.cache import write_atomic
 from genus.evaluation.scoring import FORMAT, Evaluation
 
-SHOWN = 64
-"""Samples kept for pictures."""
+
+def for_pictures(x: Tensor) -> Tensor:
+    """Return the first samples, as many as a picture shows: 64 images, 400 points."""
+    return x[: 64 if x.dim() == 4 else 400].contiguous()
 
 
 def save_evaluation(folder: Path, evaluation: Evaluation, settings: dict[str, Any]) -> None:
@@ -26,7 +29,7 @@ def save_evaluation(folder: Path, evaluation: Evaluation, settings: dict[str, An
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {"nats": torch.from_numpy(np.array(evaluation.likelihood.nats))}
     if evaluation.drawn is not None:
-        tensors["drawn"] = evaluation.drawn[:SHOWN].contiguous()
+        tensors["drawn"] = for_pictures(evaluation.drawn)
     (folder / "evaluation.json").unlink(missing_ok=True)
     write_atomic(folder / "evaluation.safetensors", save_safetensors(tensors))
     content = {"settings": settings, "evaluation": evaluation.to_json()}

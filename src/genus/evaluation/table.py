@@ -135,7 +135,7 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def with_error(value: float, error: float | None, digits: int = 2) -> str:
-    """Return a figure and its standard error with the same number of decimals, 3 at most.
+    """Return a figure and its standard error with the same number of decimals, 4 at most.
 
     Example:
         >>> with_error(1.78345, 0.0123), with_error(123.4, 5.6, 1), with_error(2.5, None)
@@ -143,7 +143,7 @@ def with_error(value: float, error: float | None, digits: int = 2) -> str:
     """
     if error is None or not math.isfinite(error) or error <= 0 or not math.isfinite(value):
         return number(value)
-    decimals = min(3, max(0, digits - 1 - math.floor(math.log10(error))))
+    decimals = min(4, max(0, digits - 1 - math.floor(math.log10(error))))
     return f"{value:.{decimals}f} ±{error:.{decimals}f}"
 
 
