@@ -11,21 +11,24 @@ import torch.nn.functional as F
 from tests.conformance.toys import (
     ClassTable,
     ColourConv,
+    Completing,
     LinearChain,
     MaskedConv,
+    Normal,
     ToyGAN,
     ToyVAE,
 )
 from torch import nn
 
 from genus.capabilities import Elbo, Objective
-from genus.distributions import DiscretizedLogistic
+from genus.distributions import DiagonalGaussian, DiscretizedLogistic
 from genus.random import ExampleNoise
 from genus.spec import Spec
 
 IMAGE = Spec(shape=(1, 2, 3), levels=2)
 COLOUR = Spec(shape=(3, 2, 3), levels=3)
 CLASSES = Spec(shape=(1, 2, 3), levels=2, classes=3)
+PLANE = Spec(shape=(2,), classes=2)
 BUGS = {}
 
 
@@ -315,6 +318,15 @@ class ModeSampler(ToyVAE):
         return self.decode(noise.normal(self.config.latents), y).mean.round().long()
 
 
+@bug("bounds.mixture", spec=CLASSES)
+class UniformBound(ToyVAE):
+    """The bound without a label takes all classes for equally likely."""
+
+    def over_classes(self, bound, n):
+        joint = super().over_classes(bound, n)
+        return joint - self.log_prior_Y - math.log(self.spec.classes)
+
+
 class NarrowTail(DiscretizedLogistic):
     """The last level gets no tail."""
 
@@ -421,3 +433,188 @@ class GlobalElbo(ToyVAE):
         z = q.mean + q.log_scale.exp() * torch.randn_like(q.mean)
         nats = self.decode(z, y).log_prob(x).flatten(1).sum(1)
         return Elbo(nats, q.kl(self.prior())[:, None])
+
+
+@bug("normalisation.classes", "sampling.density", spec=CLASSES)
+class LouderClass(LinearChain):
+    """One class has twice the probability that it should have."""
+
+    def conditional_log_prob(self, x, y):
+        return super().conditional_log_prob(x, y) + math.log(2) * (y == 0)
+
+
+@bug("normalisation.quadrature", spec=PLANE)
+class MissingScale(Normal):
+    """The density leaves out the width of the law."""
+
+    def score_entries(self, law, x):
+        return law.log_prob(x) + law.log_scale.sum(1)
+
+
+@bug("sampling.density-real", spec=PLANE)
+class VarianceForDeviation(Normal):
+    """Samples are spread by the variance."""
+
+    def spread(self, log_scale, temperature):
+        return (2 * log_scale).exp() * temperature
+
+
+class Unnormalised(DiagonalGaussian):
+    """A Gaussian without its constant."""
+
+    def log_prob(self, z):
+        return super().log_prob(z) + 0.5 * math.log(2 * math.pi) * z.shape[-1]
+
+
+@bug("bounds.prior", spec=IMAGE)
+class UnnormalisedPrior(ToyVAE):
+    """The prior's density leaves out its constant, here and in the divergence."""
+
+    def prior(self):
+        plain = super().prior()
+        return Unnormalised(plain.mean, plain.log_scale)
+
+    def divergence(self, q):
+        constant = 0.5 * math.log(2 * math.pi) * self.config.latents
+        return super().divergence(q) - constant
+
+
+@bug("bounds.iwae-one", "bounds.iwae-redrawn", spec=IMAGE)
+class ForgetsProposal(ToyVAE):
+    """The importance weights are not divided by the proposal."""
+
+    def log_weights(self, x, k, y, generator):
+        q = self.encode(x, y)
+        return super().log_weights(x, k, y, generator) + q.log_prob(q.mean)[:, None]
+
+
+class Inflated:
+    """A law whose last level has twice its mass."""
+
+    def __init__(self, law, last):
+        self.law, self.last, self.mean = law, last, law.mean
+
+    def log_prob(self, x):
+        return self.law.log_prob(x) + math.log(2) * (x == self.last)
+
+
+@bug("normalisation.conditionals", "normalisation.total", spec=IMAGE)
+class InflatedLevel(LinearChain):
+    """Each conditional counts its last level twice."""
+
+    def conditionals(self, x, y=None):
+        return Inflated(super().conditionals(x, y), self.spec.levels - 1)
+
+
+@bug("causality.order", spec=IMAGE)
+class RepeatedEntry(LinearChain):
+    """The order names the first entry twice and the last never."""
+
+    def make_mask(self):
+        return torch.zeros(self.spec.dims, self.spec.dims)
+
+    def order(self):
+        return super().order().clamp(max=self.spec.dims - 2)
+
+
+@bug("sampling.fits", spec=IMAGE)
+class ShortIntegers(LinearChain):
+    """Samples are of another integer type than the data."""
+
+    @torch.no_grad()
+    def sample(self, n, *, y=None, generator=None, temperature=1.0):
+        return super().sample(n, y=y, generator=generator, temperature=temperature).int()
+
+
+@bug("sampling.temperature", spec=IMAGE)
+class AnyTemperature(LinearChain):
+    """Temperatures without meaning are taken."""
+
+    @torch.no_grad()
+    def sample(self, n, *, y=None, generator=None, temperature=1.0):
+        temperature = max(temperature, 1e-3)
+        return super().sample(n, y=y, generator=generator, temperature=temperature)
+
+
+@bug("classes.posterior", "classes.bayes", spec=CLASSES)
+class SoftmaxOverExamples(LinearChain):
+    """The posterior is normalised over the batch and not over classes."""
+
+    def class_log_prob(self, x):
+        self.check_inputs(x, None)
+        return self.joint_log_prob(x).log_softmax(0)
+
+
+@bug("classes.prior", "normalisation.total", spec=CLASSES)
+class CountsForPrior(LinearChain):
+    """The prior over classes is a count."""
+
+    def set_class_prior(self, counts_Y):
+        self.log_prior_Y.copy_(counts_Y.log())
+
+
+@bug("completion.known", spec=IMAGE)
+class Overwrites(Completing):
+    """Known entries are drawn anew."""
+
+    def keep(self, known, old, new):
+        return new
+
+
+@bug("completion.generator", spec=IMAGE)
+class GlobalCompletion(Completing):
+    """The generator is taken and not used."""
+
+    def complete(self, x, known, *, y=None, generator=None, temperature=1.0):
+        return super().complete(x, known, y=y, temperature=temperature)
+
+
+@bug("completion.exact", spec=IMAGE)
+class AlwaysExact(Completing):
+    """A completion that is blind to later entries is called exact."""
+
+    def says_exact(self, known):
+        return True
+
+
+@bug("completion.log-prob", spec=IMAGE)
+class ScoresKnown(Completing):
+    """The log-probability counts known entries too."""
+
+    def score_of(self, known, entries):
+        return entries
+
+
+@bug("inputs.sizes", spec=IMAGE)
+class Squeezes(LinearChain):
+    """One example gives a number and not a row."""
+
+    def conditional_log_prob(self, x, y):
+        return super().conditional_log_prob(x, y).squeeze()
+
+
+@bug("inputs.dtypes", spec=IMAGE)
+class OnlyLong(LinearChain):
+    """Levels of another integer type stop the program."""
+
+    def conditional_log_prob(self, x, y):
+        law = F.one_hot(x, self.spec.levels) * self.conditionals(x, y).log_probs()
+        return law.flatten(1).sum(1)
+
+
+@bug("persistence.copy", spec=IMAGE)
+class SharedCopy(LinearChain):
+    """A copy has the same weights as the original, not equal ones."""
+
+    def __deepcopy__(self, memo):
+        twin = type(self)(self.spec).to(self.dtype).train(self.training)
+        twin.weight, twin.bias, twin.mask = self.weight, self.bias, self.mask
+        return twin
+
+
+@bug("persistence.precision", spec=IMAGE)
+class OnlyDouble(LinearChain):
+    """Inputs become float64, whatever the weights are."""
+
+    def scaled(self, x):
+        return super().scaled(x).double()

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from genus.capabilities import Elbo, Objective
+from genus.capabilities import Completion, Elbo, Objective
 from genus.distributions import Bernoulli, Categorical, DiagonalGaussian
 from genus.families.base import DensityModel, Model
 from genus.random import ExampleNoise
@@ -206,18 +206,36 @@ class ToyVAE(Model):
         zero = torch.zeros(1, self.config.latents, dtype=self.dtype)
         return DiagonalGaussian(zero, zero)
 
-    def label(self, n, y):
-        if self.spec.classes is None or y is not None:
-            return y
-        return torch.zeros(n, dtype=torch.long)
+    def over_classes(self, bound, n):
+        labels = [torch.full((n,), label) for label in range(self.spec.classes)]
+        return torch.stack([bound(y) for y in labels], 1) + self.log_prior_Y
 
     def elbo(self, x, y=None, *, generator=None):
         self.check_inputs(x, y)
         return self.bound(x, y, ExampleNoise(len(x), generator, dtype=self.dtype))
 
     def bound(self, x, y, noise):
+        eps = noise.normal(self.config.latents)
+        if y is not None or self.spec.classes is None:
+            return self.bound_of_class(x, y, eps)
+        parts = []
+
+        def value(y):
+            parts.append(self.bound_of_class(x, y, eps))
+            return parts[-1].value
+
+        log_q = self.over_classes(value, len(x)).log_softmax(1)
+        mean = (
+            torch.stack([p.reconstruction for p in parts], 1),
+            torch.cat([p.kl for p in parts], 1),
+        )
+        kl = torch.stack([mean[1], log_q - self.log_prior_Y], 1)
+        return Elbo((log_q.exp() * mean[0]).sum(1), (log_q.exp()[:, None] * kl).sum(2))
+
+    def bound_of_class(self, x, y, eps):
         q = self.encode(x, y)
-        reconstruction = self.decode(q.draw(noise), y).log_prob(x.long()).flatten(1).sum(1)
+        z = q.mean + q.log_scale.exp() * eps
+        reconstruction = self.decode(z, y).log_prob(x.long()).flatten(1).sum(1)
         return Elbo(reconstruction, self.divergence(q)[:, None])
 
     def divergence(self, q):
@@ -235,6 +253,16 @@ class ToyVAE(Model):
         return torch.stack(columns, 1)
 
     def iwae(self, x, k, y=None, *, generator=None):
+        self.check_inputs(x, y)
+        if y is None and self.spec.classes is not None:
+            state = torch.random.get_rng_state() if generator is None else generator.get_state()
+
+            def value(y):
+                again = torch.Generator()
+                again.set_state(state)
+                return self.iwae(x, k, y, generator=again)
+
+            return self.over_classes(value, len(x)).logsumexp(1)
         return self.log_weights(x, k, y, generator).logsumexp(1) - math.log(k)
 
     @torch.no_grad()
@@ -345,9 +373,88 @@ class ClassTable(DensityModel):
         return self.law(n, labels).tempered(temperature).icdf(noise.uniform(*self.spec.shape))
 
 
-TOYS = (LinearChain, MaskedConv, ToyVAE, ToyGAN, ClassTable)
+class Completing(LinearChain):
+    """The chain that also fills in what is missing, in its order."""
+
+    name = "toy completing chain"
+
+    def says_exact(self, known):
+        ordered = known.flatten(1)[:, self.order()]
+        return not bool((ordered[:, 1:] & ~ordered[:, :-1]).any())
+
+    def keep(self, known, old, new):
+        return torch.where(known, old, new)
+
+    def score_of(self, known, entries):
+        return torch.where(known, torch.zeros_like(entries), entries)
+
+    @torch.no_grad()
+    def complete(self, x, known, *, y=None, generator=None, temperature=1.0):
+        self.check_inputs(torch.where(known, x, torch.zeros_like(x)), y)
+        noise = ExampleNoise(len(x), generator, dtype=self.dtype)
+        exact = self.says_exact(known) and (y is not None or self.spec.classes is None)
+        labels = self.labels_for(len(x), y, noise.uniform())
+        u = noise.uniform(self.spec.dims)
+        filled, known_D = x.flatten(1).clone(), known.flatten(1)
+        log_prob = u.new_zeros(len(x))
+        stream = ChainStream(self, len(x), labels)
+        for t, index in enumerate(self.order().tolist()):
+            law = stream.next().tempered(temperature)
+            filled[:, index] = self.keep(known_D[:, index], filled[:, index], law.icdf(u[:, t]))
+            log_prob += self.score_of(known_D[:, index], law.log_prob(filled[:, index]))
+            stream.push(filled[:, index])
+        return Completion(filled.view_as(x), exact, "in order", log_prob)
+
+
+class Normal(DensityModel):
+    """A Gaussian for each entry and class."""
+
+    family = "closed form"
+    name = "toy normal"
+
+    @classmethod
+    def check_spec(cls, spec):
+        cls.require(not spec.is_discrete, "real numbers", spec)
+
+    def __init__(self, spec, config=None):
+        super().__init__(spec, config)
+        self.mean = nn.Parameter(torch.randn(spec.classes or 1, *spec.shape))
+        self.log_scale = nn.Parameter(torch.randn(spec.classes or 1, *spec.shape) / 2)
+
+    def row(self, n, y):
+        return torch.zeros(n, dtype=torch.long) if y is None else y
+
+    def conditional_log_prob(self, x, y):
+        row = self.row(len(x), y)
+        law = DiagonalGaussian(self.mean[row].flatten(1), self.log_scale[row].flatten(1))
+        return self.score_entries(law, x.flatten(1))
+
+    def score_entries(self, law, x):
+        return law.log_prob(x)
+
+    def spread(self, log_scale, temperature):
+        return log_scale.exp() * temperature
+
+    @torch.no_grad()
+    def sample(self, n, *, y=None, generator=None, temperature=1.0):
+        check_temperature(temperature)
+        noise = ExampleNoise(n, generator, dtype=self.dtype)
+        row = self.row(n, self.labels_for(n, y, noise.uniform()))
+        spread = self.spread(self.log_scale[row], temperature)
+        return self.mean[row] + spread * noise.normal(*self.spec.shape)
+
+    def objectives(self):
+        return (Objective("likelihood", tuple(self.parameters()), self.loss),)
+
+    def loss(self, batch, noise):
+        return {"loss": -self.log_prob(batch.x, batch.y).mean() / self.spec.dims}
+
+
+TOYS = (LinearChain, MaskedConv, ToyVAE, ToyGAN, ClassTable, Completing, Normal)
 SMALL = (
     Spec(shape=(1, 2, 3), levels=2),
     Spec(shape=(3, 1, 2), levels=3, classes=2),
     Spec(shape=(3, 4, 3), levels=5),
+    Spec(shape=(1,)),
+    Spec(shape=(2,), classes=2),
 )

@@ -133,6 +133,11 @@ def small_space(spec: Spec) -> bool:
     return states is not None and states <= 1024
 
 
+def is_large(spec: Spec) -> bool:
+    """Say whether an example is slow to draw, so that few are drawn."""
+    return spec.dims > 300
+
+
 def discrete(spec: Spec) -> bool:
     """Say whether examples are levels."""
     return spec.is_discrete

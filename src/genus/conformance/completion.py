@@ -18,10 +18,11 @@ from genus.conformance.checks import (
     at_least,
     at_most,
     check,
+    is_large,
     problems,
     small_space,
 )
-from genus.conformance.sampling import LARGE, P_VALUE, draws
+from genus.conformance.sampling import P_VALUE, draws
 from genus.conformance.tools import all_examples, chi_square_p, gap, index_of, log_prob_of_all
 
 
@@ -49,7 +50,7 @@ def known(model: Any, context: Context) -> Result:
 @check("completion.generator", Completes, meaning="a completion cannot be repeated, alone or not")
 def repeatable(model: Any, context: Context) -> Iterator[Outcome]:
     """Complete twice from the same generator, together with others and alone."""
-    n = 2 if context.spec.dims > LARGE else 5
+    n = 2 if is_large(context.spec) else 5
     x, y, mask = context.examples(n), context.labels(n), _mask(context, n)
     both = [model.complete(x, mask, y=y, generator=context.generator()).x for _ in range(2)]
     alone = model.complete(
@@ -116,7 +117,7 @@ def _against_bayes(
 @torch.no_grad()
 def log_prob(model: Any, context: Context) -> Result:
     """Compare it with the conditionals of the entries that were drawn."""
-    n = 2 if context.spec.dims > LARGE else 5
+    n = 2 if is_large(context.spec) else 5
     x, y, mask = context.examples(n), context.labels(n), _mask(context, n)
     done = model.complete(x, mask, y=y, generator=context.generator())
     if done.log_prob is None:

@@ -21,7 +21,16 @@ from genus.capabilities import (
     Samples,
     supports,
 )
-from genus.conformance.checks import Context, NotRun, Outcome, Result, at_most, check, problems
+from genus.conformance.checks import (
+    Context,
+    NotRun,
+    Outcome,
+    Result,
+    at_most,
+    check,
+    is_large,
+    problems,
+)
 from genus.conformance.subject import global_seed
 from genus.conformance.tools import gap
 
@@ -122,8 +131,13 @@ def sizes(model: Any, context: Context) -> Result:
 
 
 def tensor_verbs(model: Any, context: Context) -> dict[str, Callable[..., Tensor]]:
-    """Return the verbs whose answer is, or holds, one tensor with a row for each example."""
+    """Return the verbs whose answer is, or holds, one tensor with a row for each example.
+
+    Completion of large examples is left to the checks of completion, because it is slow.
+    """
     verbs: dict[str, Callable[..., Tensor]] = dict(verbs_of(model, context))
+    if is_large(context.spec):
+        verbs.pop("complete", None)
     for name, holds in {"elbo": "value", "encode": "mean", "conditionals": "mean"}.items():
         if name in verbs:
             verbs[name] = _part(verbs[name], holds)

@@ -34,6 +34,14 @@ def answers(model: Any, context: Context, real: torch.dtype = torch.float64) -> 
     return found
 
 
+def remembered(model: Any, context: Context) -> dict[str, Tensor]:
+    """Return `answers` of the model as it is handed to each check, worked out once."""
+    found: dict[str, Tensor] | None = context.memory.get("answers")
+    if found is None:
+        found = context.memory["answers"] = answers(model, context)
+    return found
+
+
 def _differences(before: dict[str, Tensor], after: dict[str, Tensor]) -> list[str]:
     return [
         f"{name} differs by {gap(before[name], after[name]):.3g}"
@@ -52,7 +60,7 @@ def reload(model: Any, context: Context) -> Result:
     if not isinstance(model, nn.Module):
         raise NotRun("the model is not a torch module")
     twin = reloaded(model, context.seed + 99)
-    return problems(_differences(answers(model, context), answers(twin, context)))
+    return problems(_differences(remembered(model, context), answers(twin, context)))
 
 
 def reloaded(model: Any, seed: int) -> Any:
@@ -76,7 +84,7 @@ def _options(model: Any) -> dict[str, Any]:
 @check("persistence.copy", Samples, meaning="a copy of the model differs, or shares its weights")
 def duplicate(model: Any, context: Context) -> Result:
     """Copy the model, compare, then disturb the copy and compare the original with itself."""
-    before = answers(model, context)
+    before = remembered(model, context)
     twin = copy.deepcopy(model)
     wrong = _differences(before, answers(twin, context))
     if isinstance(twin, nn.Module):

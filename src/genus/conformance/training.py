@@ -18,7 +18,6 @@ from genus.conformance.checks import (
     Result,
     at_most,
     check,
-    inform,
     problems,
 )
 from genus.conformance.subject import global_seed
@@ -82,7 +81,7 @@ def players(model: Any, context: Context) -> Result:
     for objective in model.objectives():
         for parameter in objective.parameters:
             owners.setdefault(id(parameter), []).append(objective.name)
-    wrong = []
+    wrong = [] if model.objectives() else ["there is no player"]
     for name, parameter in model.named_parameters():
         owned = owners.pop(id(parameter), [])
         if not owned and parameter.requires_grad:
@@ -249,16 +248,3 @@ def _quotient_error(
         p.copy_(s)
     quotient = (losses[0] - losses[1]) / (2 * step)
     return abs(quotient - slope) / max(abs(quotient), abs(slope), 1e-6)
-
-
-@check(
-    "training.players-count",
-    Trains,
-    meaning="informs of the players",
-)
-def count(model: Any, context: Context) -> Result:
-    """Report the players and how many numbers each may change."""
-    sizes = {o.name: sum(p.numel() for p in o.parameters) for o in model.objectives()}
-    if not sizes:
-        raise ValueError("objectives() is empty")
-    return inform(len(sizes), "")
