@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from genus.errors import ConfigError
 from genus.spec import Batch
 from genus.training.config import TrainConfig
+from genus.training.memory import keep_freed_memory
 
 
 class Engine:
@@ -33,6 +34,8 @@ class Engine:
 
     def __init__(self, config: TrainConfig, dtype: torch.dtype = torch.float32) -> None:
         accelerator, devices = _place(config)
+        if accelerator == "cpu":
+            keep_freed_memory()
         self.precision = _precision(config.precision, accelerator, dtype)
         from lightning_fabric import Fabric
 
