@@ -49,8 +49,12 @@ def test_the_step_size_rises_and_falls():
 
 
 def test_a_short_run_is_not_all_warm_up():
-    assert TrainConfig(steps=50, warmup=100).warmup_steps == 5
-    assert TrainConfig(time_budget=5, warmup=100).warmup_steps == 100
+    short = TrainConfig(steps=50, warmup=100, schedule="constant")
+    assert step_size(short, 2, 0.0) == pytest.approx(0.4)
+    assert step_size(short, 5, 0.0) == 1.0
+    slow = TrainConfig(time_budget=10, warmup=100, schedule="constant")
+    assert step_size(slow, 3, 0.2) == pytest.approx(0.2)
+    assert step_size(slow, 4, 1.0) == 1.0
 
 
 def test_evaluation_follows_the_unit_of_the_budget():

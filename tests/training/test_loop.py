@@ -18,6 +18,7 @@ from genus.registry import get
 from genus.training import Hook, RunFolder, TrainConfig, train
 from genus.training.checkpoint import newest_valid
 from genus.training.optim import make_players, step_size
+from genus.training.progress import wants_progress
 from genus.training.sampler import Sampler, generator_of
 
 PLAIN = {"precision": "float32", "samples": 0}
@@ -365,3 +366,32 @@ def test_weight_decay_spares_biases(tmp_path):
     (player,) = make_players(model.objectives(), TrainConfig(steps=1, weight_decay=0.1))
     decays = {id(p): g["weight_decay"] for g in player.optimizer.param_groups for p in g["params"]}
     assert decays == {id(model.net.weight): 0.1, id(model.net.bias): 0.0}
+
+
+def test_progress_goes_to_a_terminal_alone(tmp_path, capsys, monkeypatch):
+    data, config = toy_data(), TrainConfig(steps=5, **PLAIN)
+    train(make("toy-chain"), data, tmp_path / "quiet", config)
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setenv("FORCE_COLOR", "1")  # how rich is told that there is a terminal
+    train(make("toy-chain"), data, tmp_path / "bar", config, progress=True)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "toy-chain" in err
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    assert wants_progress(None)
+    assert not wants_progress(False)
+
+
+def test_the_bar_may_come_and_go(tmp_path):
+    """A run that was begun with a bar is resumed without one."""
+
+    class Crash(Hook):
+        def on_step(self, session):
+            if session.step == 3:
+                raise RuntimeError("the power is gone")
+
+    data, config = toy_data(), TrainConfig(steps=5, checkpoint_every=0, **PLAIN)
+    with pytest.raises(RuntimeError, match="power"):
+        train(make("toy-chain"), data, tmp_path / "run", config, hooks=[Crash()], progress=True)
+    result = train(make("toy-chain"), data, tmp_path / "run", resume=True, progress=False)
+    assert result.steps == 5

@@ -20,7 +20,7 @@ class TrainConfig:
         batch_size: examples of one update, over all processes.
         learning_rate: AdamW's step size; None takes what the model's objective asks for.
         schedule: how the step size falls over the budget: to zero along a cosine, or not.
-        warmup: steps over which the step size rises at first, at most a tenth of ``steps``.
+        warmup: steps over which the step size rises at first, at most a tenth of the budget.
         weight_decay: of weights with two or more dimensions; biases and gains are left alone.
         ema: decay of the moving average of the weights, which is what is kept; 0 keeps the raw
             weights.
@@ -125,11 +125,6 @@ class TrainConfig:
             return max(1, round(every))
         assert self.time_budget is not None
         return self.evaluate_every or self.time_budget / 10
-
-    @property
-    def warmup_steps(self) -> int:
-        """Steps over which the step size rises: a short run must not spend itself on them."""
-        return self.warmup if self.steps is None else min(self.warmup, self.steps // 10)
 
     def progress(self, step: int, elapsed: float) -> float:
         """Return the share of the budget that is spent, 0 to 1.

@@ -22,10 +22,12 @@ def step_size(config: TrainConfig, step: int, elapsed: float) -> float:
         step: updates so far.
         elapsed: seconds of training so far; it matters under a time budget only.
     """
-    rise = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
+    progress = config.progress(step, elapsed)
+    # A short run must not spend itself on the warm-up, which a tenth of the budget ends.
+    rise = min(1.0, max((step + 1) / config.warmup, 10 * progress)) if config.warmup else 1.0
     if config.schedule == "constant":
         return rise
-    return rise * 0.5 * (1 + math.cos(math.pi * config.progress(step, elapsed)))
+    return rise * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 class Player:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -205,15 +206,11 @@ def _as_worker(
     world = int(os.environ["WORLD_SIZE"])
     if world != config.processes:
         raise ConfigError(f"the launcher started {world} processes; set processes={world}")
-    engine = Engine(config, model.dtype)
-    if not engine.is_first:
-        engine.barrier()
-        train_here(model, data, folder, config, tuple(hooks), progress)
-        return _result(folder, model)
-    with folder.locked():
-        finished = _prepare(folder, describe(model, data, config), resume)
-        engine.barrier()
-        if not finished:
+    engine, finished = Engine(config, model.dtype), False
+    with folder.locked() if engine.is_first else contextlib.nullcontext():
+        if engine.is_first:
+            finished = _prepare(folder, describe(model, data, config), resume)
+        if not engine.agree([finished])[0]:  # the others wait here for the folder
             train_here(model, data, folder, config, tuple(hooks), progress)
     return _result(folder, model)
 
