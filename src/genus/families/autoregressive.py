@@ -77,7 +77,7 @@ class Autoregressive(DensityModel, abc.ABC):
     def objectives(self) -> tuple[Objective, ...]:
         """Return the one objective: the negative log-likelihood, in nats per dimension."""
         parameters = tuple(self.parameters())
-        return (Objective("likelihood", parameters, self._loss, learning_rate=2e-3),)
+        return (Objective("likelihood", parameters, self._loss, learning_rate=3e-3),)
 
     def _loss(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
         y = batch.y if self.spec.classes is not None else None
