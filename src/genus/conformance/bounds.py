@@ -46,7 +46,7 @@ def repeats(context: Context) -> int:
     """Return how many times a stochastic bound is drawn for each example."""
     if context.spec.dims > 12:
         return 50
-    return 150 if context.quick else 400
+    return 150 if context.quick else 300
 
 
 @dataclass(frozen=True)
@@ -256,7 +256,7 @@ def elbo_below(model: Any, context: Context) -> Iterator[Outcome]:
 )
 def iwae_meets(model: Any, context: Context) -> Iterator[Outcome]:
     """Compare IWAE at a large k with the true log-likelihood, from both sides."""
-    k, times = (1000, 4) if context.quick else (2500, 6)
+    k, times = (1000, 4) if context.quick else (1500, 6)
     for other, x, y, truth in _truths(model, context):
         found = iwae_of(other, x, k, y, context, times)
         yield _not_above(found, truth, f"IWAE({k})")
