@@ -111,7 +111,7 @@ def test_the_penalty_of_a_linear_critic_is_its_squared_weight():
 
 
 def test_the_loss_has_the_weights_of_the_formula(toy):
-    toy.dequantised = lambda x, noise: toy.to_real(x)
+    toy.spread = lambda real, noise: real
     toy.penalties = (0.0, 0.0)
     plain = float(toy.critic_loss(batch(), noise())["loss"].detach())
     square = float(toy.critic.weight.detach().square().sum())
@@ -133,7 +133,7 @@ def test_the_critic_at_its_optimum_gives_the_logistic_value():
 
 
 def test_losses_are_those_of_the_doubled_batch(toy):
-    toy.dequantised = lambda x, noise: toy.to_real(x)
+    toy.spread = lambda real, noise: real
     z = torch.randn(4, 3)
 
     class Fixed:
@@ -142,6 +142,8 @@ def test_losses_are_those_of_the_doubled_batch(toy):
 
         def normal(self, *shape):
             return z.repeat(self.times, 1)
+
+        uniform = None  # not asked for
 
     one, two = batch(4), Batch(batch(4).x.repeat(2, 1, 1, 1))
     for loss in (toy.critic_loss, toy.generator_loss):
@@ -152,17 +154,29 @@ def test_levels_and_reals_go_to_the_networks_scale_and_back(toy):
     x = torch.arange(5).view(-1, 1, 1, 1).expand(5, 1, 2, 3)
     assert toy.to_real(x).flatten(1)[:, 0].tolist() == [-1, -0.5, 0, 0.5, 1]
     assert torch.equal(toy.to_data(toy.to_real(x)).round().long(), x)
-    spread = toy.dequantised(x.repeat(400, 1, 1, 1), noise(2000))
-    assert torch.equal(toy.to_data(spread).round().long(), x.repeat(400, 1, 1, 1))
-    assert float((spread - toy.to_real(x.repeat(400, 1, 1, 1))).std()) == pytest.approx(
-        0.5 / math.sqrt(12), rel=0.05
-    )
+    many = x.repeat(400, 1, 1, 1)
+    spread = toy.spread(toy.to_real(many), noise(2000))
+    assert torch.equal(toy.to_data(spread).round().long(), many)
+    deviation = float((spread - toy.to_real(many)).std())
+    assert deviation == pytest.approx(0.5 / math.sqrt(12), rel=0.05)
     real = Toy(Spec(shape=(2,)))
     data = torch.tensor([[0.0, 100.0], [2.0, 300.0]])
     real.initialise(Batch(data))
     assert torch.allclose(real.to_real(data), torch.tensor([[-1.0, -1.0], [1.0, 1.0]]))
     assert torch.allclose(real.to_data(real.to_real(data)), data)
-    assert torch.equal(real.dequantised(data, noise(2)), real.to_real(data))
+    assert torch.equal(real.spread(data, noise(2)), data)
+    assert torch.equal(real.rounded(data), data)
+
+
+def test_rounding_passes_the_gradient(toy):
+    out = torch.tensor([[-1.4, -0.7, 0.1, 0.3, 0.9, 1.2]], requires_grad=True)
+    rounded = toy.rounded(out)
+    assert torch.allclose(rounded, torch.tensor([[-1, -0.5, 0, 0.5, 1, 1]]))
+    rounded.sum().backward()  # descent lowers all: at -1.4 that leads further out
+    assert out.grad.tolist() == [[0, 1, 1, 1, 1, 1]]
+    out.grad = None
+    (-toy.rounded(out * 1.2)).sum().backward()  # descent raises all: 1.44 is beyond 1.25
+    assert torch.allclose(out.grad, -1.2 * torch.tensor([[1.0, 1, 1, 1, 1, 0]]))
 
 
 def test_a_sample_depends_on_nothing_beside_it(toy):

@@ -58,10 +58,6 @@ def test_every_level_is_within_reach(levels):
     for extreme, level in ((-50.0, 0), (50.0, levels - 1)):
         model.generator.body[-1].bias.data.fill_(extreme)
         assert (model.sample(4) == level).all()
-        # and the noise on real levels does not go where the generator cannot follow
-        real = torch.full((4, 1, 4, 4), level)
-        seen = model.dequantised(real, BatchNoise(4))
-        assert float(seen.abs().max()) <= model.generator.range
 
 
 def test_examples_do_not_see_each_other():
@@ -110,12 +106,12 @@ def test_training_moves_towards_the_data():
         return Batch(torch.where(y.view(-1, 1, 1, 1) == 1, x.transpose(2, 3), x), y)
 
     torch.manual_seed(0)
-    model = GAN(spec, GAN.Config(latents=8, channels=8, hidden=32))
+    model = GAN(spec, GAN.Config(latents=8, channels=8, hidden=32, learning_rate=4e-3))
     mean = copy.deepcopy(model.generator)
     players = [
         (o, torch.optim.Adam(o.parameters, o.learning_rate, o.betas)) for o in model.objectives()
     ]
-    for _ in range(200):
+    for _ in range(300):
         for objective, optimiser in players:
             optimiser.zero_grad()
             objective.loss(draw(32), BatchNoise(32, generator))["loss"].backward()

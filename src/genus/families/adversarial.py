@@ -84,6 +84,26 @@ def gradient_penalty(score_B: Tensor, x: Tensor) -> Tensor:
     return gradient.flatten(1).square().sum(1)
 
 
+class _Inward(torch.autograd.Function):
+    """The identity, whose gradient does not push what is beyond ``-limit .. limit`` further out.
+
+    A squashing function in its place saturates: on images that are mostly background, all of the
+    generator's outputs went to its flat end within some tens of steps and never came back.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, limit: float) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.limit = limit
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        outward = ((x < -ctx.limit) & (gradient > 0)) | ((x > ctx.limit) & (gradient < 0))
+        return gradient.masked_fill(outward, 0), None
+
+
 @contextlib.contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
     """Keep what is computed inside from reaching the module's parameters by a gradient."""
@@ -172,18 +192,31 @@ class Adversarial(Model):
             return x * self.scale + self.shift
         return (x + 1) * ((self.spec.levels - 1) / 2)
 
-    def dequantised(self, x: Tensor, noise: Noise) -> Tensor:
-        """Return real examples as the critic sees them in training.
+    def spread(self, real: Tensor, noise: Noise) -> Tensor:
+        """Return levels on the networks' scale, moved evenly at random within their cells.
 
-        Levels are spread evenly over their cells. A critic that saw bare levels would tell them
-        from the generator's real numbers by the gaps alone; rounding what it sees of the
-        generator (with the gradient passed straight through) learned more slowly on 8x8 digits.
+        In training the critic sees real and generated examples alike in this way: the generator's
+        are rounded first, with the gradient passed straight through. Bare levels would be told
+        from the generator's real numbers by the gaps alone. On 8x8 digits this did better than
+        rounding without noise, noise on real examples without rounding, and neither; with two
+        levels the latter two were far behind.
         """
-        real = self.to_real(x)
         if self.spec.levels is None:
             return real
         width = 2 / (self.spec.levels - 1)
         return real + (noise.uniform(*self.spec.shape).to(real) - 0.5) * width
+
+    def rounded(self, real: Tensor) -> Tensor:
+        """Return the networks' output at the nearest level, with the gradient of ``real``.
+
+        Beyond the range of levels the gradient passes only where it leads back.
+        """
+        if self.spec.levels is None:
+            return real
+        limit = self.spec.levels / (self.spec.levels - 1)  # the outer edge of the last cell
+        inward: Tensor = _Inward.apply(real, limit)  # type: ignore[no-untyped-call]
+        nearest = self.to_real(self.to_data(inward).round().clamp(0, self.spec.levels - 1))
+        return inward + (nearest - inward).detach()
 
     def prior(self) -> DiagonalGaussian:
         """Return the law of the latents, standard normal, ``(1, Z)``."""
@@ -286,8 +319,8 @@ class Adversarial(Model):
 
     def _generate(self, batch: Batch, noise: Noise) -> Tensor:
         z_BZ = self.prior().draw(noise)
-        fake: Tensor = self.generator(z_BZ, self._labels(batch))
-        return fake
+        fake = self.rounded(self.generator(z_BZ, self._labels(batch)))
+        return self.spread(fake, noise)
 
     def critic_loss(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
         """Return the critic's loss; no gradient reaches the generator."""
@@ -296,7 +329,7 @@ class Adversarial(Model):
         y = self._labels(batch)
         with torch.no_grad():
             fake = self._generate(batch, noise)
-        real = self.dequantised(batch.x, noise).requires_grad_(r1 > 0)
+        real = self.spread(self.to_real(batch.x), noise).requires_grad_(r1 > 0)
         fake.requires_grad_(r2 > 0)
         real_B, _ = self._critic(real, y)
         fake_B, _ = self._critic(fake, y)
@@ -317,5 +350,5 @@ class Adversarial(Model):
             real_B = fake_B.new_empty(0)
             if self.loss.needs_real:
                 with torch.no_grad():
-                    real_B, _ = self._critic(self.dequantised(batch.x, noise), y)
+                    real_B, _ = self._critic(self.spread(self.to_real(batch.x), noise), y)
         return {"loss": self.loss.generator(real_B, fake_B)}

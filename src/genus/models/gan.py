@@ -62,12 +62,12 @@ class GAN(Adversarial):
         """Units of a perceptron's layer, and of the critic's last hidden layer."""
         loss: Literal["non-saturating"] = "non-saturating"
         """What the players minimise."""
-        r1: float = 0.3
+        r1: float = 1.0
         """Weight of the penalty on real examples, for 64 entries; it grows with their number,
         as the sum over entries falls when neighbours become alike."""
         r2: float = 0.0
         """The same on generated examples."""
-        learning_rate: float = 4e-3
+        learning_rate: float = 2e-3
         """Of both players."""
 
         def __post_init__(self) -> None:
@@ -98,15 +98,13 @@ class Generator(nn.Module):
         inputs = config.latents * (2 if spec.classes else 1)
         size = {"channels": config.channels, "blocks": config.blocks, "hidden": config.hidden}
         self.body = decoder(inputs, spec.shape, **size)
-        # Levels carry noise half a level wide to both sides, so their range is a little above 1.
-        self.range = spec.levels / (spec.levels - 1) if spec.levels else None
 
     def forward(self, z_BZ: Tensor, y: Tensor | None) -> Tensor:
         """Return ``(B, *shape)``."""
         if self.embed is not None:
             z_BZ = torch.cat([z_BZ, self.embed(y)], 1)
         out: Tensor = self.body(z_BZ)
-        return out if self.range is None else self.range * torch.tanh(out)
+        return out
 
 
 class Critic(nn.Module):
