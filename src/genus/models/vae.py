@@ -119,7 +119,12 @@ class VAE(LatentVariable):
         return x.to(self.dtype) * (2 / (self.spec.levels - 1)) - 1
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> DiagonalGaussian:
-        """Return the posterior q(z | x) over ``(B, Z)``."""
+        """Return the posterior q(z | x) over ``(B, Z)``.
+
+        Raises:
+            SpecError: the inputs do not fit the Spec.
+        """
+        self.check_inputs(x, y)
         u, label_BY = self.standardised(x), self.one_hot(y, len(x))
         if self.convolutional:
             out_BZ2 = self.encoder(u, label_BY)
