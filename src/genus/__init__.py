@@ -37,6 +37,7 @@ __all__ = ["__version__", *sorted(_EXPORTS)]
 
 if TYPE_CHECKING:
     from genus.capabilities import supports as supports
+    from genus.conformance import verify as verify
     from genus.data import load_data as load_data
     from genus.errors import GenusError as GenusError
     from genus.evaluation import compare as compare
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from genus.spec import Spec as Spec
     from genus.training import load as load
     from genus.training import train as train
-    from genus.conformance import verify as verify
 
 
 def __getattr__(name: str) -> Any:
