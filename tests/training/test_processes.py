@@ -10,7 +10,7 @@ import torch
 from training_toys import differences, final_tensors, make, toy_data
 
 from genus.errors import ConfigError, TrainingError
-from genus.training import Hook, RunFolder, TrainConfig, train
+from genus.training import Hook, RunFolder, TrainConfig, TrainingInterrupted, train
 from genus.training.checkpoint import newest_valid
 from genus.training.tensors import from_file
 
@@ -85,6 +85,23 @@ def test_two_processes_resume_to_the_bit(tmp_path):
     states = newest_valid(tmp_path / "cut" / "state").tensors["rng/torch"]
     assert states.shape[0] == 2
     assert not torch.equal(states[0], states[1])
+
+
+def signal_at_once(before):
+    while signal.getsignal(signal.SIGTERM) == before:
+        time.sleep(0.001)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_signal_while_the_processes_start(tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    threading.Thread(target=signal_at_once, args=(before,), daemon=True).start()
+    config = TrainConfig(**CONFIG, processes=2)
+    with pytest.raises(TrainingInterrupted, match="stopped") as told:
+        train(make("toy-chain"), toy_data(), tmp_path / "run", config)
+    assert told.value.exit_code == 143
+    assert RunFolder(tmp_path / "run").status == "crashed"
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_an_error_in_the_workers_is_told(tmp_path):

@@ -46,17 +46,18 @@ def run_workers(function: Callable[..., None], arguments: tuple[Any, ...], proce
     context, port = multiprocessing.get_context("spawn"), _free_port()
     workers: list[BaseProcess] = []
     receivers: list[Connection] = []
-    for rank in range(processes):
-        receiver, sender = context.Pipe(duplex=False)
-        environment = _environment(rank, processes, port)
-        process = context.Process(target=_worker, args=(environment, threads, payload, sender))
-        process.start()
-        sender.close()
-        workers.append(process)
-        receivers.append(receiver)
     with _ended(workers), Interrupts().installed() as interrupts:
+        for rank in range(processes):
+            receiver, sender = context.Pipe(duplex=False)
+            environment = _environment(rank, processes, port)
+            process = context.Process(target=_worker, args=(environment, threads, payload, sender))
+            process.start()
+            sender.close()
+            workers.append(process)
+            receivers.append(receiver)
         _supervise(workers, interrupts)
-    _raise_first([_report(r, w) for r, w in zip(receivers, workers, strict=True)])
+    reports = [_report(r, w) for r, w in zip(receivers, workers, strict=True)]
+    _raise_first(reports, interrupts.received)
 
 
 def _packed(function: Callable[..., None], arguments: tuple[Any, ...]) -> bytes:
@@ -124,7 +125,7 @@ def _report(receiver: Connection, worker: BaseProcess) -> Report:
     return "RuntimeError", f"a training process ended with exit code {worker.exitcode}", 1
 
 
-def _raise_first(reports: list[Report]) -> None:
+def _raise_first(reports: list[Report], signum: int) -> None:
     """Raise what explains most: an interruption, an error of ours, then any other."""
     for kind, message, code in reports:
         if kind == TrainingInterrupted.__name__:
@@ -134,6 +135,9 @@ def _raise_first(reports: list[Report]) -> None:
         if isinstance(cls, type) and issubclass(cls, errors.GenusError):
             raise cls(message)
     failed = [message for kind, message, _ in reports if kind]
+    if failed and signum:  # it came before the workers could listen
+        message = "stopped before a step was made; a resumed run goes on from its last checkpoint"
+        raise TrainingInterrupted(message, 128 + signum)
     if failed:
         raise RuntimeError("\n".join(failed))
 
