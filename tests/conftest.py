@@ -10,6 +10,18 @@ import pytest
 
 
 @pytest.fixture
+def shipped() -> dict[str, type]:
+    """The models of the package by name, without those that other tests register."""
+    from genus.registry import list_models
+
+    return {
+        name: cls
+        for name, cls in list_models().items()
+        if cls.__module__.startswith("genus.models.")
+    }
+
+
+@pytest.fixture
 def data_root() -> Path:
     """The folder of published data sets; the test is skipped where there is none."""
     root = os.environ.get("GENUS_DATA")

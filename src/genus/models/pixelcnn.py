@@ -67,6 +67,7 @@ class PixelCNN(PixelNetwork):
         SpecError: the data are not images with levels.
 
     Example:
+        >>> from genus import Spec
         >>> config = PixelCNN.Config(features=12, layers=1)
         >>> model = PixelCNN(Spec(shape=(3, 4, 5), levels=4), config)
         >>> model.log_prob(model.sample(2)).shape

@@ -62,6 +62,7 @@ class RowLSTMModel(PixelNetwork):
         SpecError: the data are not images with levels.
 
     Example:
+        >>> from genus import Spec
         >>> config = RowLSTMModel.Config(features=12, layers=1)
         >>> model = RowLSTMModel(Spec(shape=(1, 4, 5), levels=2), config)
         >>> model.log_prob(model.sample(2)).shape
