@@ -111,6 +111,10 @@ class Stream(Protocol):
         """Fix that entry to ``value`` ``(n,)`` and advance."""
         ...
 
+    def select(self, index_B: Tensor) -> None:
+        """Rearrange the batch: row i goes on from what row ``index_B[i]`` has been given so far."""
+        ...
+
 
 class Samples(Protocol):
     """Draws new examples."""

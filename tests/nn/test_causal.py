@@ -54,7 +54,7 @@ def test_one_pixel_at_a_time_equals_the_whole_map(layer: str, shape: tuple[int, 
         torch.nn.init.normal_(network.initial)
     x = torch.randn(2, 3, H, W, dtype=torch.float64)
     whole = network(x)
-    cursor = Cursor(W)
+    cursor = Cursor(H, W)
     for r in range(H):
         for c in range(W):
             pixel = network(x[:, :, r : r + 1, c : c + 1], cursor)

@@ -209,3 +209,8 @@ class RecomputingStream:
         """Fix the entry and advance."""
         self.x_BD[:, self.indices[self.position]] = value
         self.position += 1
+
+    def select(self, index_B: Tensor) -> None:
+        """Rearrange the batch, labels included."""
+        self.x_BD = self.x_BD[index_B]
+        self.y = None if self.y is None else self.y[index_B]

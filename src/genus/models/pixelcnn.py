@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genus.config import check_odd, check_positive, check_share
-from genus.families.pixel import PixelNetwork
+from genus.families.pixel import LayeredPixelNetwork
 from genus.nn import CausalConv2d, Cursor
 from genus.registry import register
 
@@ -53,7 +53,7 @@ class Block(nn.Module):
 
 
 @register("pixelcnn")
-class PixelCNN(PixelNetwork):
+class PixelCNN(LayeredPixelNetwork):
     """A 7x7 convolution of mask A, residual blocks of mask B, and a softmax for every sub-pixel.
 
     Colours are ordered R, G, B within a pixel. The stacked masks leave the known blind spot of

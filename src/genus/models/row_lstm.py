@@ -14,7 +14,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from genus.config import check_odd, check_positive, check_share
-from genus.families.pixel import PixelNetwork
+from genus.families.pixel import LayeredPixelNetwork
 from genus.nn import CausalConv2d, Cursor, RowLSTM
 from genus.registry import register
 
@@ -48,7 +48,7 @@ class Layer(nn.Module):
 
 
 @register("row-lstm")
-class RowLSTMModel(PixelNetwork):
+class RowLSTMModel(LayeredPixelNetwork):
     """A 7x7 convolution of mask A, residual Row LSTM layers, and a softmax for every sub-pixel.
 
     A state knows the triangle above it that its kernel spans, one column wider on either side with

@@ -10,8 +10,6 @@ pointwise functions therefore streams at the price of one pass over the image.
 
 References:
     | Pixel Recurrent Neural Networks (van den Oord et al., 2016), https://arxiv.org/abs/1601.06759
-    | Fast Generation for Convolutional Autoregressive Models (Ramachandran et al., 2017),
-    | https://arxiv.org/abs/1704.06001
 """
 
 # Shapes: B batch, I input features, O output features, H height, W width, R kernel rows, S columns.
@@ -23,41 +21,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genus.nn.cursor import Cursor
+
 MaskType = Literal["A", "B"]
-
-
-class Cursor:
-    """Where a stream is in the image, and what its layers remember.
-
-    Args:
-        width: width of the image.
-    """
-
-    def __init__(self, width: int) -> None:
-        self.width = width
-        self.row, self.column = 0, 0
-        self._memory: dict[nn.Module, tuple[int, Tensor]] = {}
-
-    def advance(self) -> None:
-        """Go to the next pixel."""
-        self.column += 1
-        if self.column == self.width:
-            self.row, self.column = self.row + 1, 0
-
-    def rows(self, layer: nn.Module, depth: int, pad: int, like_BF11: Tensor) -> Tensor:
-        """Return the layer's cached rows ``(B, F, depth, W + 2 pad)``; the last is the current one.
-
-        Rows above the image and columns beside it are zero, as padding makes them.
-        """
-        if layer not in self._memory:
-            B, features = like_BF11.shape[:2]
-            empty = like_BF11.new_zeros(B, features, depth, self.width + 2 * pad)
-            self._memory[layer] = (self.row, empty)
-        row, cache = self._memory[layer]
-        if row != self.row:
-            cache = F.pad(cache[:, :, 1:], (0, 0, 0, 1))
-            self._memory[layer] = (self.row, cache)
-        return cache
 
 
 def colour_groups(features: int, colours: int) -> Tensor:
@@ -127,10 +93,10 @@ class CausalConv2d(nn.Conv2d):
 
     def forward(self, x_BIHW: Tensor, cursor: Cursor | None = None) -> Tensor:
         """Return ``(B, O, H, W)``; with a cursor, the map's one pixel at the cursor."""
+        if cursor is not None:
+            return self._step(x_BIHW, cursor)
         rows, columns = self.kernel_size
         weight = self.causal_weight()
-        if cursor is not None:
-            return self._step(x_BIHW, cursor, weight)
         if rows == columns == 1:
             return F.conv2d(x_BIHW, weight, self.bias)
         side = columns // 2
@@ -144,11 +110,49 @@ class CausalConv2d(nn.Conv2d):
         cache_BIRW[:, :, -1, cursor.column + columns // 2] = x_BI11[:, :, 0, 0]
         return cache_BIRW
 
-    def _step(self, x_BI11: Tensor, cursor: Cursor, weight_OIRS: Tensor) -> Tensor:
+    def _step(self, x_BI11: Tensor, cursor: Cursor) -> Tensor:
         columns = self.kernel_size[1]
+        weight_OI = cursor.constant(self, lambda: self.causal_weight().flatten(1))
         if self.kernel_size == (1, 1):
             window_BI = x_BI11.flatten(1)
         else:
             cache_BIRW = self.remember(x_BI11, cursor)
             window_BI = cache_BIRW[:, :, :, cursor.column : cursor.column + columns].flatten(1)
-        return F.linear(window_BI, weight_OIRS.flatten(1), self.bias)[:, :, None, None]
+        return F.linear(window_BI, weight_OI, self.bias)[:, :, None, None]
+
+
+class RowConv2d(nn.Conv2d):
+    """A convolution over whole rows above, and over its own row unless ``strict``.
+
+    Such layers make the vertical stack of a network without a blind spot. They run a row at a
+    time: with a `Cursor`, the input is the newest row that the layer may see, ``(B, I, 1, W)``:
+    its own row, or the row above it if the layer is strict.
+
+    Args:
+        inputs: input features.
+        outputs: output features.
+        kernel: (rows, columns); columns odd.
+        strict: leave out the own row.
+
+    Example:
+        >>> RowConv2d(3, 4, (2, 3), strict=True)(torch.zeros(1, 3, 5, 6)).shape
+        torch.Size([1, 4, 5, 6])
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: tuple[int, int], *, strict: bool = False
+    ) -> None:
+        super().__init__(inputs, outputs, kernel)
+        self.strict = strict
+
+    def forward(self, x_BIHW: Tensor, cursor: Cursor | None = None) -> Tensor:
+        """Return ``(B, O, H, W)``; with a cursor, the row ``(B, O, 1, W)`` at the cursor."""
+        rows, columns = self.kernel_size
+        side = columns // 2
+        if cursor is None:
+            above = F.pad(x_BIHW, (side, side, rows - 1 + self.strict, -int(self.strict)))
+            return F.conv2d(above, self.weight, self.bias)
+        cache_BIRW = cursor.rows(self, rows, side, x_BIHW)
+        if not (self.strict and cursor.row == 0):  # there is no row above the first
+            cache_BIRW[:, :, -1, side : side + cursor.width] = x_BIHW[:, :, 0]
+        return F.conv2d(cache_BIRW, self.weight, self.bias)

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genus.nn.causal import CausalConv2d, Cursor
+from genus.nn.causal import CausalConv2d
+from genus.nn.cursor import Cursor
 
 
 class RowLSTM(nn.Module):
