@@ -38,8 +38,22 @@ def page(name: str, cls: type[Any]) -> str:
         to_markdown(inspect.getdoc(cls) or ""),
         "## Options",
         options(cls.Config),
+        presets(name, cls.presets),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def presets(name: str, found: dict[str, dict[str, Any]]) -> str:
+    """Return the part on the options of a paper's tables, or nothing."""
+    if not found:
+        return ""
+    rows = [
+        f"| `{chosen}` | {', '.join(f'`{key}={value}`' for key, value in values.items())} |"
+        for chosen, values in found.items()
+    ]
+    first = next(iter(found))
+    head = f"From the tables of papers, for `genus train {name} --preset {first}`:"
+    return "\n".join(["## Presets", "", head, "", "| preset | options |", "| --- | --- |", *rows])
 
 
 def index(models: dict[str, type[Any]]) -> str:

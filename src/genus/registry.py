@@ -83,6 +83,23 @@ def get(name: str) -> type[Model]:
     return known[name]
 
 
+def preset(name: str, chosen: str) -> dict[str, Any]:
+    """Return the options of a model that a paper's table states, for `create`.
+
+    Args:
+        name: a registered name.
+        chosen: one of the model's ``presets``.
+
+    Raises:
+        ConfigError: no such model, or it has no such preset; the message has near matches.
+    """
+    presets = get(name).presets
+    if chosen not in presets:
+        remedy = near(chosen, presets) if presets else "it has none"
+        raise ConfigError(f"{name} has no preset {chosen!r}; {remedy}")
+    return dict(presets[chosen])
+
+
 def suited(name: str, spec: Spec, examples: int, config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options for `create` on a training set of so many examples.
 

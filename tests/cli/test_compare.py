@@ -46,13 +46,26 @@ def test_a_folder_in_use_is_left_alone(cli):
     answer.refused("already holds runs of independent", "--resume", "--out")
 
 
-def test_all_models_that_take_the_data_by_default():
+def test_some_of_each_family_by_default():
     takers = compare._takers
-    assert takers((), load_data("digits")) == list(list_models())
+    digits = takers((), load_data("digits"))
+    assert {"pixelcnn", "row-lstm", "vae", "gan", "gaussian-mixture", "independent"} <= set(digits)
+    models = list_models()
+    assert {models[name].family for name in digits} == {cls.family for cls in models.values()}
     wine = takers((), load_data("wine"))
     assert "gaussian-mixture" in wine
     assert "pixelcnn" not in wine
     assert takers(("vae",), load_data("wine")) == ["vae"]
+
+
+def test_all_models_on_request():
+    assert compare._takers(("all",), load_data("digits")) == list(list_models())
+
+
+def test_a_family_without_a_representative_sends_its_first_model(monkeypatch):
+    models = list_models()
+    monkeypatch.setattr(models["vae"], "representative", False)
+    assert "vae" in compare._takers((), load_data("digits"))
 
 
 def test_every_model_failing_is_a_failure(cli):

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from genus.cli import runs
+from genus.registry import get
 from genus.training import RunFolder
 
 TINY = ("pixelcnn", "--data", "digits", "--set", "features=8", "layers=1", "hidden=8")
+DIGITS = ("pixelcnn", "--data", "digits", "--steps=1")
 QUICK = ("--steps", 3, "--batch-size", 8, "--samples", 0)
 
 
@@ -61,6 +63,30 @@ def test_every_option_reaches_the_configuration(cli):
     assert answer.json["data"]["name"] == "digits"
 
 
+def options_of(cli, *words):
+    answer = cli("train", *DIGITS, "--dry-run", "--json", *words)
+    assert answer.code == 0, answer.err
+    return answer.json["model"]["config"]
+
+
+def test_options_that_suit_the_data_yield_to_a_preset_and_both_to_the_user(cli, monkeypatch):
+    cls = get("pixelcnn")
+    monkeypatch.setattr(cls, "suited", classmethod(lambda *_: {"dropout": 0.5, "hidden": 8}))
+    monkeypatch.setattr(cls, "presets", {"paper": {"hidden": 16, "layers": 2}})
+    assert options_of(cli)["dropout"] == 0.5
+    assert options_of(cli, "--set", "layers=1")["hidden"] == 8
+    found = options_of(cli, "--preset", "paper", "--set", "layers=3")
+    assert (found["dropout"], found["hidden"], found["layers"]) == (0.5, 16, 3)
+    assert options_of(cli, "--set", "dropout=0")["dropout"] == 0
+    wrong = cli("train", *DIGITS, "--preset", "papre")
+    wrong.refused("pixelcnn has no preset 'papre'; did you mean paper?")
+
+
+def test_the_batch_is_the_models_own_unless_given(cli):
+    answer = cli("train", *DIGITS, "--dry-run", "--json")
+    assert answer.json["training"]["batch_size"] == get("pixelcnn").batch_size
+
+
 def test_dry_run_writes_nothing(cli, tmp_path):
     answer = cli("train", *TINY, "--steps", 3, "--dry-run")
     assert answer.code == 0
@@ -82,7 +108,7 @@ def test_all_problems_are_told_at_once(cli):
         "--learning-rate", -1,
     )  # fmt: skip
     answer.refused(
-        "there is no model 'pixelcn'; did you mean pixelcnn?",
+        "there is no model 'pixelcn'; did you mean pixelcnn",
         "there is no data set 'digts'",
         "--set 'a' must be written key=value",
         "steps=-4 must be at least 1",

@@ -2,9 +2,10 @@ import math
 
 import pytest
 
+import genus
 from genus.errors import ConfigError
 from genus.training import TrainConfig
-from genus.training.optim import step_size
+from genus.training.optim import settled, step_size
 
 
 def test_every_problem_is_told_at_once():
@@ -28,7 +29,17 @@ def test_a_time_budget_is_a_positive_number(value):
 
 def test_a_batch_is_shared_evenly():
     with pytest.raises(ConfigError, match="batch_size=64 cannot be shared evenly by processes=3"):
-        TrainConfig(steps=1, processes=3)
+        TrainConfig(steps=1, processes=3, batch_size=64)
+
+
+def test_the_batch_that_a_model_asks_for_is_shared_evenly_too():
+    model = genus.create("pixelcnn", genus.Spec(shape=(1, 4, 4), levels=2), features=4, layers=1)
+    assert settled(TrainConfig(steps=1), model).batch_size == model.batch_size
+    assert settled(TrainConfig(steps=1, batch_size=7), model).batch_size == 7
+    fitted = genus.create("independent", model.spec)
+    assert settled(TrainConfig(steps=1), fitted).batch_size == 64
+    with pytest.raises(ConfigError, match="batch_size=16 cannot be shared evenly by processes=3"):
+        settled(TrainConfig(steps=1, processes=3), model)
 
 
 def test_the_budget_that_ends_first_counts():

@@ -16,6 +16,7 @@ from genus.errors import SpecError
 if TYPE_CHECKING:
     from genus.data import DataSet
     from genus.evaluation import Comparison
+    from genus.families.base import Model
 
 MOST_SAMPLES = 100_000
 """The most samples of each model, and the most of a bound."""
@@ -39,7 +40,7 @@ def compare(
     """Train models for the same time, evaluate them on the same data and write a report.
 
     Args:
-        models: Names from `genus models`; all that take the data when left out.
+        models: Names from `genus models`, or the word all; some of each family when left out.
         data: A name from `genus data`, or a folder, .npy, .npz or .csv.
         time_budget: Time of training of each model: 60s, 5m, 1h30m.
         out: Folder for the runs and the report; runs/compare-<data> when left out.
@@ -118,20 +119,30 @@ def by_model(values: dict[str, str]) -> dict[str, dict[str, str]]:
 
 
 def _takers(models: tuple[str, ...], data: DataSet) -> list[str]:
-    """Return the models that were named, or all that can take the data."""
-    if models:
+    """Return the models that were named, or all, or some of each family, that take the data."""
+    if models and models != ("all",):
         return list(models)
     from genus.registry import list_models
 
-    spec, found = data.spec.unconditional(), []
+    spec, found = data.spec.unconditional(), {}
     for name, cls in list_models().items():
         try:
             cls.check_spec(spec)
         except SpecError as error:
-            output.note(f"{name} is left out: {error}")
+            if models or cls.representative:
+                output.note(f"{name} is left out: {error}")
         else:
-            found.append(name)
-    return found
+            found[name] = cls
+    return list(found) if models else _of_each_family(found)
+
+
+def _of_each_family(found: dict[str, type[Model]]) -> list[str]:
+    """Return the representatives, and of a family that has none here its first model."""
+    chosen = {name: cls for name, cls in found.items() if cls.representative}
+    for name, cls in found.items():
+        if cls.family not in {other.family for other in chosen.values()}:
+            chosen[name] = cls
+    return sorted(chosen)
 
 
 def _default_folder(data: str, resume: bool) -> Path:

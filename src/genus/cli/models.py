@@ -43,6 +43,7 @@ def _show(name: str, json: bool) -> None:
         **describe(cls),
         "summary": summary(cls),
         "options": options(cls.Config),
+        "presets": cls.presets,
     }
     if json:
         output.print_json(found)
@@ -59,3 +60,6 @@ def _print_one(model: dict[str, Any]) -> None:
         output.table(("option (--set)", "type", "default", "meaning"), rows)
     else:
         output.say("It has no options.")
+    for preset, values in model["presets"].items():
+        words = " ".join(f"{name}={value}" for name, value in values.items())
+        output.say(f"--preset {preset}: {words}")

@@ -32,6 +32,8 @@ def _console(stream: TextIO) -> Console:
     from rich.console import Console as RichConsole
 
     class Console(RichConsole):
+        """A console that lets a broken pipe be heard of."""
+
         def on_broken_pipe(self) -> None:
             """Leave the exit code to `genus.cli.errors`; rich would exit with 1."""
             raise BrokenPipeError

@@ -17,6 +17,7 @@ from genus.cli.training_options import TrainOptions
 
 if TYPE_CHECKING:
     from genus.data import DataSet
+    from genus.families.base import Model
     from genus.training import RunResult, TrainConfig
 
 MOST_EXAMPLES = 65_536
@@ -48,6 +49,7 @@ def train(
     *,
     data: str | None = None,
     set_: Set = (),
+    preset: str | None = None,
     out: Out = None,
     resume: Flag = False,
     conditional: Flag = False,
@@ -62,6 +64,7 @@ def train(
         model: A name from `genus models`; the run says it with --resume.
         data: A name from `genus data`, or a folder, .npy, .npz or .csv.
         set_: Options of the model: --set features=32 layers=4.
+        preset: Options of a paper's table, as `genus models MODEL` lists them; --set overrides.
         out: The run's folder; runs/<model>-<data> when left out.
         resume: Go on with the run in --out, or with the last one.
         conditional: Learn p(x | class) from the labels.
@@ -71,9 +74,9 @@ def train(
         json: Print JSON to stdout.
     """
     if resume:
-        plan = _resumed(model, data, set_, out, conditional, options, reading)
+        plan = _resumed(model, data, (preset, set_), out, conditional, options, reading)
     else:
-        plan = _fresh(model, data, set_, out, conditional, options, reading)
+        plan = _fresh(model, data, (preset, set_), out, conditional, options, reading)
     if dry_run:
         _print_plan(plan, json)
         return
@@ -85,14 +88,13 @@ def train(
 def _fresh(
     model: str | None,
     data: str | None,
-    set_: tuple[str, ...],
+    chosen: tuple[str | None, tuple[str, ...]],
     out: Path | None,
     conditional: bool,
     options: TrainOptions,
     reading: DataOptions,
 ) -> Plan:
     """Return the plan of a new run, or raise one error with all that is wrong."""
-    from genus.config import build_config
     from genus.registry import get
 
     problems = Problems()
@@ -102,10 +104,7 @@ def _fresh(
     with problems.collect():
         found = datasets.load(_needed(data, "--data, for example --data digits"), reading)
     with problems.collect():
-        sets = assignments(set_)
-    if cls is not None and sets is not None:
-        with problems.collect():
-            sets = vars(build_config(cls.Config, sets, cls.name))
+        sets = _options(cls, *chosen)
     with problems.collect():
         config = train_config(options.given())
     _check_batch(options, problems)
@@ -118,9 +117,24 @@ def _fresh(
     spec = found.spec if conditional else found.spec.unconditional()
     if conditional and spec.classes is None:
         raise UsageError(f"--conditional needs labels, but {found.name} has none; leave it out")
-    chosen = _suited(cls.name, spec, len(found.train), sets or {})
-    built = build_model(cls.name, spec, chosen, config.seed)
+    suited = _suited(cls.name, spec, len(found.train), sets or {})
+    built = build_model(cls.name, spec, suited, config.seed)
     return Plan(built, found, config, out or _free(cls.name, found.name), False)
+
+
+def _options(
+    cls: type[Model] | None, preset: str | None, set_: tuple[str, ...]
+) -> dict[str, Any] | None:
+    """Return the options that were typed and those of a preset; None if the model is unknown."""
+    from genus import registry
+    from genus.config import build_config
+
+    typed = assignments(set_)
+    if cls is None:
+        return None
+    values = {**(registry.preset(cls.name, preset) if preset else {}), **typed}
+    checked = vars(build_config(cls.Config, values, cls.name))
+    return {name: checked[name] for name in values}
 
 
 def _needed(value: str | None, what: str) -> str:
@@ -196,7 +210,7 @@ def build_model(name: str, spec: Any, options: dict[str, Any], seed: int) -> Any
 def _resumed(
     model: str | None,
     data: str | None,
-    set_: tuple[str, ...],
+    chosen: tuple[str | None, tuple[str, ...]],
     out: Path | None,
     conditional: bool,
     options: TrainOptions,
@@ -211,6 +225,8 @@ def _resumed(
     problems.require(told, f"the run is of {record.model}, not {model}; leave the model out")
     knows = not conditional or record.spec.classes is not None
     problems.require(knows, "the run is unconditional; leave --conditional out")
+    preset, set_ = chosen
+    problems.require(preset is None, "a run has its options already; leave --preset out")
     with problems.collect():
         sets = {**record.options, **assignments(set_)}
         config = dataclasses.replace(record.training, **options.given())
@@ -238,9 +254,11 @@ def _run(plan: Plan) -> RunResult:
 
 def _print_plan(plan: Plan, json: bool) -> None:
     """Print what config.json would say."""
+    from genus.training.optim import settled
     from genus.training.run_folder import describe
 
-    found = {"out": str(plan.out), **describe(plan.model, plan.data, plan.config)}
+    config = settled(plan.config, plan.model)
+    found = {"out": str(plan.out), **describe(plan.model, plan.data, config)}
     if json:
         output.print_json(found)
     else:

@@ -19,7 +19,7 @@ class TrainOptions:
     Args:
         steps: Updates of the model; with --time-budget, whichever ends first.
         time_budget: Time of training: 90s, 5m, 1h30m.
-        batch_size: Examples of one update, over all processes (64).
+        batch_size: Examples of one update, over all processes (the model's own).
         learning_rate: Step size of AdamW (the model's own).
         schedule: How the step size falls over the budget (cosine).
         warmup: Steps over which the step size rises at first (100).

@@ -40,6 +40,10 @@ class Model(nn.Module):
     Config: ClassVar[type[Any]] = EmptyConfig
     tiny: ClassVar[dict[str, Any]] = {}
     """Options that make the model small, for the conformance kit."""
+    presets: ClassVar[dict[str, dict[str, Any]]] = {}
+    """Options of the models in a paper's tables, by name; what they leave out is the default."""
+    representative: ClassVar[bool] = False
+    """Whether the model stands for its family where none is named, as in ``genus compare``."""
     log_prior_Y: Tensor
 
     def __init__(self, spec: Spec, config: Any = None) -> None:

@@ -76,6 +76,7 @@ class GAN(Adversarial):
                 raise ConfigError(f"r1={self.r1} and r2={self.r2} must not be below zero")
 
     config: Config
+    representative = True
     tiny: ClassVar = {"latents": 4, "channels": 4, "hidden": 16}
 
     def __init__(self, spec: Spec, config: Config | None = None) -> None:

@@ -91,6 +91,7 @@ class GaussianMixture(Mixture):
     """
 
     Config = GaussianMixtureConfig
+    representative = True
     tiny: ClassVar[dict[str, Any]] = {"components": 3, "iterations": 5}
 
     def __init__(self, spec: Spec, config: Any = None) -> None:

@@ -62,6 +62,7 @@ class Independent(ClosedForm):
     """
 
     Config = IndependentConfig
+    representative = True
     log_mass_YDL: Tensor
     mean_YD: Tensor
     scale_YD: Tensor

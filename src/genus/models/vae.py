@@ -70,6 +70,7 @@ class VAE(LatentVariable):
     config: Config
     shift: Tensor
     scale: Tensor
+    representative = True
     tiny: ClassVar = {"latents": 2, "hidden": 16, "depth": 1, "features": 4}
 
     def __init__(self, spec: Spec, config: Config | None = None) -> None:

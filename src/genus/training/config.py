@@ -17,7 +17,8 @@ class TrainConfig:
         steps: updates of the model; with a time budget, whichever ends first.
         time_budget: seconds of training. Evaluation, checkpoints and sample grids are not
             counted; the manifest has them apart.
-        batch_size: examples of one update, over all processes.
+        batch_size: examples of one update, over all processes; None takes what the model's
+            objective asks for, and `settled` puts it here.
         learning_rate: AdamW's step size; None takes what the model's objective asks for.
         schedule: how the step size falls over the budget: to zero along a cosine, or not.
         warmup: steps over which the step size rises at first, at most a tenth of the budget.
@@ -42,8 +43,8 @@ class TrainConfig:
         ConfigError: values out of range, all of them at once.
 
     Example:
-        >>> TrainConfig(steps=1000).batch_size
-        64
+        >>> TrainConfig(steps=1000).schedule
+        'cosine'
         >>> TrainConfig(steps=10, batch_size=0)
         Traceback (most recent call last):
         ...
@@ -52,7 +53,7 @@ class TrainConfig:
 
     steps: int | None = None
     time_budget: float | None = None
-    batch_size: int = 64
+    batch_size: int | None = None
     learning_rate: float | None = None
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup: int = 100
@@ -77,7 +78,7 @@ class TrainConfig:
             problems.append(f"ema={self.ema} must be at least 0 and below 1")
         if not 0 <= self.seed < 2**63:
             problems.append(f"seed={self.seed} must be at least 0 and below 2**63")
-        if self.processes > 0 and self.batch_size % self.processes:
+        if self.processes > 0 and self.batch_size is not None and self.batch_size % self.processes:
             problems.append(
                 f"batch_size={self.batch_size} cannot be shared evenly by "
                 f"processes={self.processes}; make it a multiple"

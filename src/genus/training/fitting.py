@@ -26,7 +26,7 @@ def fit(session: Session) -> None:
     """
 
     def batches() -> Iterator[Batch]:
-        size = max(_BATCH, session.config.batch_size)
+        size = max(_BATCH, session.batch_size)
         for batch in iterate(session.data.train, size):
             yield session.to_model(session.engine.share(batch))
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from genus.capabilities import Objective
+from genus.capabilities import Objective, Trains, supports
 from genus.errors import CheckpointError, ConfigError
 from genus.training.config import TrainConfig
 
@@ -28,6 +30,19 @@ def step_size(config: TrainConfig, step: int, elapsed: float) -> float:
     if config.schedule == "constant":
         return rise
     return rise * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def settled(config: TrainConfig, model: Any) -> TrainConfig:
+    """Return the configuration with the batch size that it leaves to the model.
+
+    Raises:
+        ConfigError: the model's own batch size cannot be shared by the processes.
+    """
+    if config.batch_size is not None:
+        return config
+    objectives = model.objectives() if supports(model, Trains) else ()
+    sizes = [objective.batch_size for objective in objectives]
+    return dataclasses.replace(config, batch_size=max(sizes, default=Objective.batch_size))
 
 
 class Player:

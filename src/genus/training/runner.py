@@ -28,6 +28,7 @@ from genus.training.launch import run_workers
 from genus.training.loading import load
 from genus.training.loop import run
 from genus.training.metrics import MetricsFile
+from genus.training.optim import settled
 from genus.training.progress import ProgressBar, wants_progress
 from genus.training.run_folder import RunFolder, describe, free_folder
 from genus.training.sampler import mixed
@@ -112,6 +113,7 @@ def train(
             raise ConfigError("a new run needs a TrainConfig with a budget, such as steps=1000")
         config = folder.read_config().training
     check(model, data)
+    config = settled(config, model)
     check_device(config)
     if not resume:
         _check_new(folder)

@@ -18,7 +18,7 @@ from genus.training.hooks import Hook, Hooks, Schedule
 from genus.training.interrupts import Interrupts
 from genus.training.journal import Journal
 from genus.training.metrics import MetricsFile
-from genus.training.optim import make_players
+from genus.training.optim import make_players, settled
 from genus.training.run_folder import RunFolder
 from genus.training.sampler import Sampler, generator_of
 from genus.training.watch import CollapseWatch, GradientWatch
@@ -55,7 +55,7 @@ class Session:
         hooks: Sequence[Hook],
         interrupts: Interrupts,
     ) -> None:
-        self.model, self.data, self.config = model, data, config
+        self.model, self.data, self.config = model, data, settled(config, model)
         self.engine, self.folder, self.interrupts = engine, folder, interrupts
         self.step, self.elapsed, self.clock = 0, 0.0, Clock()
         self.scores: dict[str, float] = {}
@@ -69,7 +69,9 @@ class Session:
         objectives = model.objectives() if supports(model, Trains) else ()
         self.players = make_players(objectives, config) if objectives else []
         self.per_step = sum(player.objective.repeats for player in self.players)
-        self.sampler = Sampler(len(data.train), config.batch_size, config.seed)
+        assert self.config.batch_size is not None
+        self.batch_size = self.config.batch_size
+        self.sampler = Sampler(len(data.train), self.batch_size, config.seed)
         self.ema, self.best = Ema(config.ema if self.players else 0.0), KeepBest()
         own: list[Hook] = [Schedule(), GradientWatch(config.clip), self.ema, Journal()]
         own += [CollapseWatch(), *([self.best] if config.keep_best else [])]
@@ -89,7 +91,7 @@ class Session:
         index = self.step * self.per_step + self._draws
         self._draws = (self._draws + 1) % self.per_step
         engine, seed = self.engine, self.config.seed
-        n = self.config.batch_size // engine.world
+        n = self.batch_size // engine.world
         rows = self.sampler.batch(index)[engine.rank * n : (engine.rank + 1) * n]
         batch = self.data.train.batch(rows, generator=generator_of(seed, 2, index))
         noise = BatchNoise(
