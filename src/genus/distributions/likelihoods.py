@@ -9,13 +9,14 @@ from typing import Literal
 
 from torch import Tensor
 
+from genus.distributions.entry_mixture import EntryMixture
 from genus.distributions.gaussian import EntryGaussian
 from genus.distributions.level import Bernoulli, Categorical, DiscretizedLogistic, LevelLaw
 from genus.errors import SpecError
 from genus.spec import Spec
 
 LikelihoodName = Literal["auto", "bernoulli", "categorical", "logistic", "gaussian"]
-Law = LevelLaw | EntryGaussian
+Law = LevelLaw | EntryGaussian | EntryMixture
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,11 @@ class Likelihood:
 
     Args:
         name: "bernoulli" for two levels, "categorical" or "logistic" (discretized) for any
-            number, "gaussian" (learned scale) for real numbers.
+            number, "gaussian" (learned scale) for real numbers. "gaussian-mixture" is for models
+            of real numbers that give its parameters in the unit of the data, as they are to be:
+            all logits, then all locations, then all log scales.
         spec: what the data are.
+        components: how many Gaussians a mixture has.
 
     Raises:
         SpecError: this law does not fit such data.
@@ -37,15 +41,17 @@ class Likelihood:
         (5, tensor(2.))
     """
 
-    name: LikelihoodName
+    name: LikelihoodName | Literal["gaussian-mixture"]
     spec: Spec
+    components: int = 1
 
     def __post_init__(self) -> None:
         levels = self.spec.levels
         if self.name == "auto":
             automatic = {None: "gaussian", 2: "bernoulli"}.get(levels, "categorical")
             object.__setattr__(self, "name", automatic)
-        fits = {"bernoulli": levels == 2, "gaussian": levels is None}
+        real = levels is None
+        fits = {"bernoulli": levels == 2, "gaussian": real, "gaussian-mixture": real}
         if not fits.get(self.name, levels is not None):
             raise SpecError(
                 f"likelihood={self.name!r} does not fit data with levels={levels}; choose "
@@ -57,7 +63,8 @@ class Likelihood:
         """P, the number of parameters of one entry."""
         if self.name == "categorical":
             return self.spec.levels_or_raise
-        return 1 if self.name == "bernoulli" else 2
+        widths = {"bernoulli": 1, "gaussian-mixture": 3 * self.components}
+        return widths.get(self.name, 2)
 
     def __call__(self, parameters: Tensor) -> Law:
         """Return the law of events ``(...)`` from parameters ``(..., P)``, never below float32."""
@@ -66,6 +73,8 @@ class Likelihood:
             return Categorical(exact)
         if self.name == "bernoulli":
             return Bernoulli(exact.squeeze(-1))
+        if self.name == "gaussian-mixture":
+            return EntryMixture(*exact.chunk(3, -1))
         location, log_scale = exact.unbind(-1)
         if self.name == "gaussian":
             return EntryGaussian(location, log_scale.clamp(min=-7))
