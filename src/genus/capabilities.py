@@ -33,6 +33,7 @@ class Objective:
         repeats: updates of this player per step, each on a fresh batch.
         learning_rate: default of Adam's step size.
         betas: default of Adam's decay rates.
+        batch_size: default of the examples of one update.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Objective:
     repeats: int = 1
     learning_rate: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.999)
+    batch_size: int = 64
 
 
 @dataclass(frozen=True)
@@ -71,12 +73,24 @@ class Completion:
         method: how it was drawn, in words.
         log_prob: ``(B,)`` log-probability of the entries drawn given all that came before them in
             the model's order, or None.
+        log_known: ``(B,)`` log-probability of the known entries, or the log of an unbiased
+            estimate of it, or None.
+        log_conditional: ``(B,)`` log-probability of the entries drawn given the known ones, an
+            estimate where ``log_known`` is one, or None.
+        effective: ``(B,)`` how many particles of equal weight an approximate method's are worth, at
+            the moment when that was least; infinity for examples that needed none; None for
+            methods without particles.
+        y: ``(B,)`` labels that were given or drawn, or None.
     """
 
     x: Tensor
     exact: bool
     method: str
     log_prob: Tensor | None = None
+    log_known: Tensor | None = None
+    log_conditional: Tensor | None = None
+    effective: Tensor | None = None
+    y: Tensor | None = None
 
 
 class Distribution(Protocol):

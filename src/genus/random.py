@@ -9,6 +9,8 @@ one process and many see the same noise.
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -60,6 +62,12 @@ class ExampleNoise:
         self.dtype = dtype
         self._keys = torch.randint(2**63 - 1, (n,), generator=generator, device=source).tolist()
         self._draws = 0
+
+    def take(self, rows: Sequence[int]) -> ExampleNoise:
+        """Return the streams of some of the examples, from where they are."""
+        part = copy.copy(self)
+        part.n, part._keys = len(rows), [self._keys[row] for row in rows]
+        return part
 
     def _streams(self) -> list[np.random.Generator]:
         self._draws += 1

@@ -7,6 +7,7 @@ r"""The autoregressive family: a likelihood as a product of conditionals.
 from __future__ import annotations
 
 import abc
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from torch import Tensor
 from genus.capabilities import Completion, Objective, Stream
 from genus.distributions.likelihoods import Law, Likelihood
 from genus.families.base import DensityModel, check_temperature, evaluating
+from genus.families.completion import PARTICLES, CompletionMethod, complete
 from genus.random import ExampleNoise, Noise
 from genus.spec import Batch, Spec
 
@@ -26,6 +28,10 @@ class Autoregressive(DensityModel, abc.ABC):
     """
 
     family = "autoregressive"
+    learning_rate: ClassVar[float] = 3e-3
+    """Default step size of training."""
+    batch_size: ClassVar[int] = 64
+    """Default examples of one update."""
     likelihood: Likelihood
 
     def __init__(self, spec: Spec, config: object = None) -> None:
@@ -77,7 +83,15 @@ class Autoregressive(DensityModel, abc.ABC):
     def objectives(self) -> tuple[Objective, ...]:
         """Return the one objective: the negative log-likelihood, in nats per dimension."""
         parameters = tuple(self.parameters())
-        return (Objective("likelihood", parameters, self._loss, learning_rate=3e-3),)
+        return (
+            Objective(
+                "likelihood",
+                parameters,
+                self._loss,
+                learning_rate=self.learning_rate,
+                batch_size=self.batch_size,
+            ),
+        )
 
     def _loss(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
         y = batch.y if self.spec.classes is not None else None
@@ -117,9 +131,25 @@ class Autoregressive(DensityModel, abc.ABC):
         Raises:
             SpecError: labels that do not fit the Spec.
         """
-        x = torch.zeros(n, *self.spec.shape, dtype=torch.long if self.spec.levels else self.dtype)
-        known = torch.zeros_like(x, dtype=torch.bool)
-        return self._draw(x, known, y, generator, temperature, streaming)[0]
+        check_temperature(temperature)
+        noise = ExampleNoise(n, generator, device=self.device, dtype=self.dtype)
+        labels = self.labels_for(n, y, noise.uniform())
+        return self._draw(labels, noise.uniform(self.spec.dims), temperature, streaming)
+
+    @torch.no_grad()
+    def _draw(
+        self, labels: Tensor | None, u_BD: Tensor, temperature: float, streaming: bool
+    ) -> Tensor:
+        """Return an example for each row of noise, as `fill` does where nothing is known."""
+        drawn: list[Tensor] = []
+        with evaluating(self):
+            stream = (self.stream if streaming else self.recompute)(len(u_BD), labels)
+            for u_B in u_BD.unbind(1):
+                law = stream.next()
+                drawn.append((law if temperature == 1 else law.tempered(temperature)).icdf(u_B))
+                stream.push(drawn[-1])
+        in_order_BD = torch.stack(drawn, 1)
+        return in_order_BD[:, self.order().argsort()].view(len(u_BD), *self.spec.shape)
 
     def complete(
         self,
@@ -129,46 +159,77 @@ class Autoregressive(DensityModel, abc.ABC):
         y: Tensor | None = None,
         generator: torch.Generator | None = None,
         temperature: float = 1.0,
+        method: CompletionMethod = "auto",
+        particles: int = PARTICLES,
     ) -> Completion:
         """Draw the entries where ``known`` is False; the known ones are untouched.
 
+        Where all missing entries come after all known ones in the model's order, that is one
+        exact draw, entry by entry. Elsewhere such a draw would be blind to what is known later,
+        and many of them are drawn side by side and weighed by it: see `genus.families.completion`.
+
         Args:
             x: ``(B, *shape)``; what stands in missing entries does not matter.
-            known: ``(B, *shape)`` boolean.
-            y: ``(B,)`` labels; drawn from the prior over classes when left out.
+            known: boolean, of the same shape or one that broadcasts to it.
+            y: ``(B,)`` labels; where they are left out, the class follows from what is known.
             generator: source of randomness.
-            temperature: divides every conditional's logits.
+            temperature: divides every conditional's logits; draws, weights and all figures that
+                come with them are those of the model so changed.
+            method: "auto" is exact where it can be and "smc" elsewhere, example by example; "smc"
+                always weighs particles; "ancestral" always takes one blind draw, with a label
+                from the prior over classes.
+            particles: of each example that is completed by "smc"; more are nearer to the truth,
+                at a price in proportion.
 
         Returns:
-            A completion that is exact if all missing entries come after all known ones.
+            A completion that says whether it is exact, how it was made and how likely it is.
 
         Raises:
             SpecError: the inputs do not fit the Spec, or ``known`` is not a boolean mask.
+            ConfigError: a temperature, method or number of particles that cannot be used.
         """
-        self.check_inputs(torch.where(known, x, torch.zeros_like(x)), y)
-        self.require(known.dtype == torch.bool, "known to be a boolean mask", self.spec)
-        filled, log_prob = self._draw(x, known, y, generator, temperature, True)
-        known_BD = known.flatten(1)[:, self.order().to(known.device)]
-        exact = not bool((known_BD[:, 1:] & ~known_BD[:, :-1]).any())
-        exact = exact and (y is not None or self.spec.classes is None)
-        method = "ancestral" if exact else "ancestral, blind to known entries later in the order"
-        return Completion(filled, exact, method, log_prob)
+        return complete(
+            self,
+            x,
+            known,
+            y=y,
+            generator=generator,
+            temperature=temperature,
+            method=method,
+            particles=particles,
+        )
+
+    def with_known_first(self, known: Tensor) -> Autoregressive | None:
+        """Return this model in an order that begins with the known entries, or None.
+
+        One order is all that most models know. A model of many orders overrides this, and is
+        then completed by a single draw whatever the mask.
+
+        Args:
+            known: ``(*shape)`` boolean, the mask of some of the examples.
+        """
+        return None
 
     @torch.no_grad()
-    def _draw(
+    def fill(
         self,
         x: Tensor,
         known: Tensor,
-        y: Tensor | None,
-        generator: torch.Generator | None,
-        temperature: float,
-        streaming: bool,
+        labels: Tensor | None,
+        u_BD: Tensor,
+        temperature: float = 1.0,
+        streaming: bool = True,
     ) -> tuple[Tensor, Tensor]:
-        """Return x with unknown entries drawn in order, and their log-probability ``(B,)``."""
-        check_temperature(temperature)
-        noise = ExampleNoise(len(x), generator, device=self.device, dtype=self.dtype)
-        labels = self.labels_for(len(x), y, noise.uniform())
-        u_BD = noise.uniform(self.spec.dims)
+        """Return x with its missing entries drawn in order, and their log-probability ``(B,)``.
+
+        Args:
+            x: ``(B, *shape)``.
+            known: ``(B, *shape)`` boolean.
+            labels: ``(B,)``, or None for an unconditional model.
+            u_BD: uniform noise, by position in the order.
+            temperature: divides every conditional's logits.
+            streaming: False runs the whole network once per position.
+        """
         x_BD, known_BD = x.to(self.device).flatten(1).clone(), known.to(self.device).flatten(1)
         log_prob_B = u_BD.new_zeros(len(x))
         with evaluating(self):
