@@ -9,6 +9,7 @@ References:
 from __future__ import annotations
 
 import abc
+import functools
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from genus.distributions.likelihoods import Law
 from genus.families.autoregressive import Autoregressive
 from genus.nn.causal import CausalConv2d
 from genus.nn.cursor import Cursor
+from genus.nn.position import PositionBias
 from genus.spec import Spec
 
 SMALL = 10_000
@@ -68,7 +70,11 @@ class PixelNetwork(Autoregressive, abc.ABC):
         self, u_BCHW: Tensor, y_B: Tensor | None, cursor: Cursor | None = None
     ) -> Tensor:
         """Return the parameters of every conditional, ``(B, C, H, W, P)``."""
-        h_BFHW = F.relu(self.penultimate(self.maps(u_BCHW, y_B, cursor), cursor))
+        return self.outputs(self.maps(u_BCHW, y_B, cursor), cursor)
+
+    def outputs(self, x_BFHW: Tensor, cursor: Cursor | None = None) -> Tensor:
+        """Return the parameters ``(B, C, H, W, P)`` from what `maps` returns."""
+        h_BFHW = F.relu(self.penultimate(x_BFHW, cursor))
         out_BCPHW: Tensor = self.last(h_BFHW, cursor).unflatten(1, (self.spec.shape[0], -1))
         return out_BCPHW.permute(0, 1, 3, 4, 2)
 
@@ -86,7 +92,8 @@ class LayeredPixelNetwork(PixelNetwork, abc.ABC):
     """A first convolution of mask A, layers one after another, and the head.
 
     A subclass writes `build_layer`. Its configuration has at least ``features``, ``kernel``,
-    ``hidden`` and ``layers``.
+    ``hidden`` and ``layers``; with ``skips`` every layer has a connection of its own to the head,
+    and with ``positions`` the first map is told where each pixel is.
 
     Args:
         spec: images ``(C, H, W)`` with levels.
@@ -98,22 +105,76 @@ class LayeredPixelNetwork(PixelNetwork, abc.ABC):
 
     def __init__(self, spec: Spec, config: Any = None) -> None:
         super().__init__(spec, config)
-        C, features = spec.shape[0], self.config.features
+        C, features, layers = spec.shape[0], self.config.features, self.config.layers
         self.first = CausalConv2d("A", C, features, (self.config.kernel,) * 2, colours=C)
-        self.layers = nn.ModuleList(self.build_layer() for _ in range(self.config.layers))
+        placed = getattr(self.config, "positions", False)
+        self.position = PositionBias(features, *spec.shape[1:]) if placed else None
+        self.layers = nn.ModuleList(self.build_layer() for _ in range(layers))
+        skips = layers if getattr(self.config, "skips", False) else 0
+        self.skips = nn.ModuleList(
+            CausalConv2d("B", features, features, (1, 1), colours=C) for _ in range(skips)
+        )
+        self.biases: nn.Conv2d | None = None
         self.build_head(features, self.config.hidden)
 
     @abc.abstractmethod
     def build_layer(self) -> nn.Module:
         """Return a layer that is called with maps, labels or None, and a cursor or None."""
 
-    def maps(self, u_BCHW: Tensor, y_B: Tensor | None, cursor: Cursor | None = None) -> Tensor:
-        """Return the features ``(B, F, H, W)`` after the layers."""
+    def condition_on(self, features: int) -> None:
+        """Make the network one given a map of so many features, which biases every layer."""
+        self.biases = nn.Conv2d(features, self.config.layers * self.config.features, 1, bias=False)
+
+    def condition(self, cursor: Cursor, given_BGHW: Tensor) -> None:
+        """Keep in a stream's cursor what the map says to each layer."""
+        cursor.memory((self, "biases"), lambda: self._biases_from(given_BGHW))
+
+    def maps(
+        self,
+        u_BCHW: Tensor,
+        y_B: Tensor | None,
+        cursor: Cursor | None = None,
+        given_BGHW: Tensor | None = None,
+    ) -> Tensor:
+        """Return the features ``(B, F, H, W)`` after the layers.
+
+        Args:
+            u_BCHW: the scaled image, or its pixel at the cursor.
+            y_B: labels, or None.
+            cursor: where the stream is, or None for the whole image.
+            given_BGHW: the map that the network is conditioned on, if it is; a stream has what it
+                says in its cursor.
+        """
         # Features last in memory throughout: one layout change here, or one in every sum below.
-        x_BFHW = self.first(u_BCHW, cursor).contiguous(memory_format=torch.channels_last)
-        for layer in self.layers:
+        x_BFHW = self.first(u_BCHW, cursor)
+        if self.position is not None:
+            x_BFHW = self.position(x_BFHW, cursor)
+        x_BFHW = x_BFHW.contiguous(memory_format=torch.channels_last)
+        biases, skipped = self._biases_at(cursor, given_BGHW), []
+        for number, layer in enumerate(self.layers):
+            if biases:
+                x_BFHW = x_BFHW + biases[number]
             x_BFHW = layer(x_BFHW, y_B, cursor)
-        return F.relu(x_BFHW)
+            if self.skips:
+                skipped.append(self.skips[number](x_BFHW, cursor))
+        return F.relu(functools.reduce(torch.add, skipped) if skipped else x_BFHW)
+
+    def _biases_from(self, given_BGHW: Tensor | None) -> Tensor:
+        """Return what the map says to the layers, ``(B, L, F, H, W)``."""
+        assert self.biases is not None, "condition_on was not called"
+        assert given_BGHW is not None, "there is no map to condition on"
+        biases_BLFHW: Tensor = self.biases(given_BGHW).unflatten(1, (len(self.layers), -1))
+        return biases_BLFHW
+
+    def _biases_at(self, cursor: Cursor | None, given_BGHW: Tensor | None) -> tuple[Tensor, ...]:
+        """Return the bias of each layer, at the cursor if there is one; none if unconditioned."""
+        if self.biases is None:
+            return ()
+        if cursor is None:
+            return self._biases_from(given_BGHW).unbind(1)
+        kept = cursor.memory((self, "biases"), lambda: self._biases_from(given_BGHW))
+        row, column = cursor.row, cursor.column
+        return kept[..., row : row + 1, column : column + 1].unbind(1)
 
     def remember(self, u_BC11: Tensor, cursor: Cursor) -> None:
         """Take in the pixel: only the first layer has not seen its last colour."""
@@ -133,28 +194,28 @@ class PixelStream:
         self.model, self.y = model, y
         self.cursor = Cursor(*model.spec.shape[1:])
         self.colour, self.colours = 0, model.spec.shape[0]
-        self.x_BC11 = torch.zeros(n, self.colours, 1, 1, dtype=torch.long, device=model.device)
+        self.scaled_K = model.scaled(torch.arange(model.spec.levels_or_raise, device=model.device))
+        self.u_BC11 = self.scaled_K.new_zeros(n, self.colours, 1, 1)
 
+    @torch.no_grad()
     def next(self) -> Law:
         """Return the law ``(n,)`` of the next colour of the current pixel."""
-        u_BC11 = self.model.scaled(self.x_BC11)
-        parameters_BC11P = self.model.parameters_of(u_BC11, self.y, self.cursor)
+        parameters_BC11P = self.model.parameters_of(self.u_BC11, self.y, self.cursor)
         return self.model.likelihood(parameters_BC11P[:, self.colour, 0, 0])
 
+    @torch.no_grad()
     def push(self, value: Tensor) -> None:
         """Fix that colour; after the last one, go to the next pixel."""
-        self.x_BC11[:, self.colour, 0, 0] = value
+        self.u_BC11.select(1, self.colour).copy_(self.scaled_K[value].view(-1, 1, 1))
         self.colour += 1
         if self.colour == self.colours:
-            u_BC11 = self.model.scaled(self.x_BC11)
-            self.model.remember(u_BC11, self.cursor)
-            self.cursor.record(u_BC11)
+            self.model.remember(self.u_BC11, self.cursor)
+            self.cursor.record(self.u_BC11)
             self.cursor.advance()
-            self.colour = 0
-            self.x_BC11.zero_()
+            self.colour, self.u_BC11 = 0, torch.zeros_like(self.u_BC11)
 
     def select(self, index_B: Tensor) -> None:
         """Rearrange the batch: row i goes on from what row ``index_B[i]`` has drawn so far."""
-        self.x_BC11 = self.x_BC11[index_B]
+        self.u_BC11 = self.u_BC11[index_B]
         self.y = None if self.y is None else self.y[index_B]
         self.cursor.select(index_B)

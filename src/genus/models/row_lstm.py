@@ -5,46 +5,18 @@ References:
     | https://arxiv.org/abs/1601.06759
 """
 
-# Shapes: B batch, C colours, H height, W width, F features, P parameters of one sub-pixel.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from torch import Tensor, nn
+from torch import nn
 
 from genus.config import check_odd, check_positive, check_share
 from genus.families.pixel import LayeredPixelNetwork
-from genus.nn import CausalConv2d, Cursor, RowLSTM
+from genus.nn import RowLSTM
+from genus.nn.residual_lstm import ResidualLSTM
 from genus.registry import register
-
-
-class Layer(nn.Module):
-    """A Row LSTM of h features between maps of 2h, with a residual connection.
-
-    Args:
-        features: 2h, a map's features.
-        span: columns of the LSTM's kernels.
-        classes: labels to condition on, or None.
-        colours: colour channels of the image.
-        dropout: share of the states dropped in training on the way up.
-    """
-
-    def __init__(
-        self, features: int, span: int, classes: int | None, colours: int, dropout: float
-    ) -> None:
-        super().__init__()
-        self.lstm = RowLSTM(features, features // 2, span, colours=colours)
-        self.up = CausalConv2d("B", features // 2, features, (1, 1), colours=colours)
-        self.bias = nn.Embedding(classes, features) if classes else None
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x_BFHW: Tensor, y_B: Tensor | None, cursor: Cursor | None) -> Tensor:
-        """Return a map like ``x_BFHW``."""
-        if self.bias is not None and y_B is not None:
-            x_BFHW = x_BFHW + self.bias(y_B)[:, :, None, None]
-        out_BFHW: Tensor = x_BFHW + self.up(self.dropout(self.lstm(x_BFHW, cursor)), cursor)
-        return out_BFHW
 
 
 @register("row-lstm")
@@ -83,8 +55,14 @@ class RowLSTMModel(LayeredPixelNetwork):
         """Columns of the input-to-state and state-to-state kernels, odd."""
         hidden: int = 64
         """Features of the two last 1x1 layers: 32 for MNIST and 1024 for colour in the paper."""
+        positions: bool = True
+        """Learn a bias for each row and each column of the image; the paper has none."""
         dropout: float = 0.0
         """Share of the states dropped in training on the way up; 0 in the paper."""
+        residual: bool = True
+        """Whether each layer adds its input; the paper's model for ImageNet 64x64 does not."""
+        skips: bool = False
+        """Whether every layer has a 1x1 connection of its own to the output layers."""
 
         def __post_init__(self) -> None:
             check_positive(self, "features", "layers", "kernel", "span", "hidden")
@@ -92,11 +70,54 @@ class RowLSTMModel(LayeredPixelNetwork):
             check_share(self, "dropout")
 
     config: Config
+    representative = True
     tiny: ClassVar = {"features": 12, "layers": 2, "kernel": 3, "hidden": 12}
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "mnist": {
+            "features": 32,
+            "layers": 7,
+            "kernel": 7,
+            "positions": False,
+            "span": 3,
+            "hidden": 32,
+        },
+        "cifar10": {
+            "features": 256,
+            "layers": 12,
+            "kernel": 7,
+            "positions": False,
+            "span": 3,
+            "hidden": 1024,
+        },
+        "imagenet32": {
+            "features": 768,
+            "layers": 12,
+            "kernel": 7,
+            "positions": False,
+            "span": 3,
+            "hidden": 1024,
+        },
+        "imagenet64": {
+            "features": 1024,
+            "layers": 4,
+            "kernel": 7,
+            "positions": False,
+            "span": 3,
+            "hidden": 1024,
+            "residual": False,
+        },
+    }
+    """Table 1 and section 5. The paper scores its Row LSTM on MNIST without saying how large it
+    is; "mnist" has the size that it gives for the Diagonal BiLSTM."""
 
     def build_layer(self) -> nn.Module:
         """Return one Row LSTM with its residual connection."""
-        config = self.config
-        return Layer(
-            config.features, config.span, self.spec.classes, self.spec.shape[0], config.dropout
+        config, colours = self.config, self.spec.shape[0]
+        return ResidualLSTM(
+            RowLSTM(config.features, config.features // 2, config.span, colours=colours),
+            config.features,
+            classes=self.spec.classes,
+            colours=colours,
+            dropout=config.dropout,
+            residual=config.residual,
         )

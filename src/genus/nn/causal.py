@@ -5,8 +5,9 @@ are split into as many contiguous groups as there are colours; group g of a feat
 the colours before g of its own pixel (mask A) or up to g (mask B).
 
 Every layer here runs the same weights in two ways: on a whole map ``(B, F, H, W)``, or, given a
-`Cursor`, on one pixel ``(B, F, 1, 1)`` with its inputs cached. A network of causal layers and
-pointwise functions therefore streams at the price of one pass over the image.
+`Cursor`, on one pixel ``(B, F, 1, 1)`` with its inputs cached. What a kernel sees of the
+rows above is computed for a whole row at once, and only its own row pixel by pixel. A network of
+causal layers and pointwise functions therefore streams at the price of one pass over the image.
 
 References:
     | Pixel Recurrent Neural Networks (van den Oord et al., 2016), https://arxiv.org/abs/1601.06759
@@ -54,9 +55,11 @@ class CausalConv2d(nn.Conv2d):
         kind: "A" leaves out the current colour of the current pixel, "B" includes it.
         inputs: input features.
         outputs: output features.
-        kernel: (rows, columns) of the full kernel, both odd; ``(k + 1) / 2`` rows remain.
+        kernel: (rows, columns) of the full kernel around the pixel; ``rows // 2 + 1`` rows remain.
+            Of an even number of columns, one more is to the left than to the right.
         colours: colour channels of the image.
         gates: the outputs are that many gates, and each has its own colour groups.
+        bias: whether a bias is added.
 
     Example:
         >>> CausalConv2d("A", 1, 4, (7, 7), colours=1)(torch.zeros(2, 1, 5, 6)).shape
@@ -74,11 +77,13 @@ class CausalConv2d(nn.Conv2d):
         *,
         colours: int = 1,
         gates: int = 1,
+        bias: bool = True,
     ) -> None:
         rows, columns = kernel[0] // 2 + 1, kernel[1]
-        super().__init__(inputs, outputs, (rows, columns))
+        super().__init__(inputs, outputs, (rows, columns), bias=bias)
         mask_OIRS = causal_mask(kind, inputs, outputs // gates, rows, columns, colours)
         mask_OIRS = mask_OIRS.repeat(gates, 1, 1, 1)
+        self.rows_above, self.keeps_row = rows > 1, max(rows, columns) > 1
         # A kernel that sees everything anyway need not be multiplied at every step.
         everything = bool(mask_OIRS.all())
         self.register_buffer("mask", None if everything else mask_OIRS, persistent=False)
@@ -91,34 +96,76 @@ class CausalConv2d(nn.Conv2d):
         """Return the weight ``(O, I, R, S)`` with zeros where the mask is."""
         return self.weight if self.mask is None else self.weight * self.mask
 
-    def forward(self, x_BIHW: Tensor, cursor: Cursor | None = None) -> Tensor:
-        """Return ``(B, O, H, W)``; with a cursor, the map's one pixel at the cursor."""
+    def forward(
+        self, x_BIHW: Tensor, cursor: Cursor | None = None, plus: Tensor | None = None
+    ) -> Tensor:
+        """Return ``(B, O, H, W)``; with a cursor, the map's one pixel at the cursor.
+
+        Args:
+            x_BIHW: the input; with a cursor, its pixel ``(B, I, 1, 1)``.
+            cursor: where the stream is, or None for the whole map.
+            plus: a map of the output's shape to be added to it.
+        """
         if cursor is not None:
-            return self._step(x_BIHW, cursor)
+            more = None if plus is None else plus.flatten(1)
+            return self.step(x_BIHW.flatten(1), cursor, more)[:, :, None, None]
         rows, columns = self.kernel_size
-        weight = self.causal_weight()
-        if rows == columns == 1:
-            return F.conv2d(x_BIHW, weight, self.bias)
-        side = columns // 2
-        padded = F.pad(x_BIHW, (side, side, rows - 1, 0))
-        return F.conv2d(padded, weight, self.bias)
-
-    def remember(self, x_BI11: Tensor, cursor: Cursor) -> Tensor:
-        """Write the pixel at the cursor into the cached rows, and return those."""
-        rows, columns = self.kernel_size
-        cache_BIRW = cursor.rows(self, rows, columns // 2, x_BI11)
-        cache_BIRW[:, :, -1, cursor.column + columns // 2] = x_BI11[:, :, 0, 0]
-        return cache_BIRW
-
-    def _step(self, x_BI11: Tensor, cursor: Cursor) -> Tensor:
-        columns = self.kernel_size[1]
-        weight_OI = cursor.constant(self, lambda: self.causal_weight().flatten(1))
-        if self.kernel_size == (1, 1):
-            window_BI = x_BI11.flatten(1)
+        side, weight = columns // 2, self.causal_weight()
+        if rows == 1:  # nothing to the right of the centre is ever seen
+            weight = weight[..., : side + 1]
+            padded = F.pad(x_BIHW, (side, 0)) if side else x_BIHW
         else:
-            cache_BIRW = self.remember(x_BI11, cursor)
-            window_BI = cache_BIRW[:, :, :, cursor.column : cursor.column + columns].flatten(1)
-        return F.linear(window_BI, weight_OI, self.bias)[:, :, None, None]
+            padded = F.pad(x_BIHW, (side, columns - 1 - side, rows - 1, 0))
+        out_BOHW = F.conv2d(padded, weight, self.bias)
+        return out_BOHW if plus is None else out_BOHW + plus
+
+    def remember(self, x_BI11: Tensor, cursor: Cursor) -> None:
+        """Take in the pixel at the cursor, in place of what the last call showed of it."""
+        cursor.put(self, x_BI11.flatten(1), self.kernel_size[1] // 2)
+
+    def step(self, x_BI: Tensor, cursor: Cursor, plus_BO: Tensor | None = None) -> Tensor:
+        """Return the pixel at the cursor as a vector ``(B, O)``, from its own as a vector.
+
+        What it sees of the rows above comes from one step for the whole row.
+        """
+        weight_XO, own = cursor.constant(self, self._own_weight), self.bias
+        if self.rows_above:
+            [own] = cursor.once_a_row(self, lambda: [self._above(x_BI, cursor)])
+        if self.keeps_row:
+            x_BI = cursor.put(self, x_BI, self.kernel_size[1] // 2)
+        if plus_BO is None:
+            return _affine(x_BI, weight_XO, own)
+        out_BO = torch.addmm(plus_BO, x_BI, weight_XO)
+        return out_BO if own is None else out_BO + own
+
+    def _own_weight(self) -> Tensor:
+        """Return the kernel on the own row as a matrix, ``((side + 1) I, O)``."""
+        seen_OIS = self.causal_weight()[:, :, -1, : self.kernel_size[1] // 2 + 1]
+        return seen_OIS.permute(2, 1, 0).flatten(0, 1).contiguous()
+
+    def _above(self, x_BI: Tensor, cursor: Cursor) -> Tensor:
+        """Return what the rows above add at the cursor's row, bias included, ``(B, O, W)``."""
+        rows, columns = self.kernel_size
+        windows = cursor.patches(self, cursor.row_above(self, x_BI), rows - 1, columns)
+        weight_XO = cursor.constant((self, "above"), self._above_weight)
+        return (
+            _affine(windows, weight_XO, self.bias)
+            .view(cursor.width, len(x_BI), self.out_channels)
+            .permute(1, 2, 0)
+        )
+
+    def _above_weight(self) -> Tensor:
+        """Return the kernel on the rows above as a matrix, ``((R - 1) S I, O)``."""
+        return _as_matrix(self.causal_weight()[:, :, :-1])
+
+
+def _as_matrix(weight_OIRS: Tensor) -> Tensor:
+    """Return a kernel as the matrix ``(R S I, O)`` that `Cursor.patches` are multiplied by."""
+    return weight_OIRS.permute(2, 3, 1, 0).flatten(0, 2).contiguous()
+
+
+def _affine(x_NX: Tensor, weight_XO: Tensor, bias_O: Tensor | None) -> Tensor:
+    return x_NX @ weight_XO if bias_O is None else torch.addmm(bias_O, x_NX, weight_XO)
 
 
 class RowConv2d(nn.Conv2d):
@@ -147,12 +194,21 @@ class RowConv2d(nn.Conv2d):
 
     def forward(self, x_BIHW: Tensor, cursor: Cursor | None = None) -> Tensor:
         """Return ``(B, O, H, W)``; with a cursor, the row ``(B, O, 1, W)`` at the cursor."""
+        if cursor is not None:
+            return self._step(x_BIHW, cursor)
+        if self.kernel_size == (1, 1) and not self.strict:
+            return F.conv2d(x_BIHW, self.weight, self.bias)
         rows, columns = self.kernel_size
         side = columns // 2
-        if cursor is None:
-            above = F.pad(x_BIHW, (side, side, rows - 1 + self.strict, -int(self.strict)))
-            return F.conv2d(above, self.weight, self.bias)
-        cache_BIRW = cursor.rows(self, rows, side, x_BIHW)
-        if not (self.strict and cursor.row == 0):  # there is no row above the first
-            cache_BIRW[:, :, -1, side : side + cursor.width] = x_BIHW[:, :, 0]
-        return F.conv2d(cache_BIRW, self.weight, self.bias)
+        above = F.pad(x_BIHW, (side, side, rows - 1 + self.strict, -int(self.strict)))
+        return F.conv2d(above, self.weight, self.bias)
+
+    def _step(self, x_BI1W: Tensor, cursor: Cursor) -> Tensor:
+        (rows, columns), (B, _, _, W) = self.kernel_size, x_BI1W.shape
+        row_WBI = x_BI1W[:, :, 0].permute(2, 0, 1)
+        if self.strict and cursor.row == 0:  # there is no row above the first
+            row_WBI = torch.zeros_like(row_WBI)
+        windows = cursor.patches(self, row_WBI, rows, columns)
+        weight_XO = cursor.constant(self, lambda: _as_matrix(self.weight))
+        out_WBO = _affine(windows, weight_XO, self.bias).view(W, B, self.out_channels)
+        return out_WBO.permute(1, 2, 0).unsqueeze(2)

@@ -5,25 +5,65 @@ image, because everything that a position needs from before has been computed al
 hold no state themselves: their memory lives in a `Cursor`, so that one network can serve several
 streams, and a stream can be rearranged (`Cursor.select`) by one call.
 
+A step runs hundreds of times for an image and is mostly overhead, so what is remembered lies in
+memory as it will be read: the row that is being drawn with the batch first, so that the pixels
+before the cursor are one matrix without a copy, and complete rows with the batch last but one, so
+that a row is one matrix for all its columns.
+
 References:
     | Fast Generation for Convolutional Autoregressive Models (Ramachandran et al., 2017)
     | https://arxiv.org/abs/1704.06001
 """
 
-# Shapes: B batch, C colours, F features, H height, W width.
+# Shapes: B batch, C colours, F features, H height, W width, S kernel columns.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 
-import torch.nn.functional as F
+import torch
 from torch import Tensor
+
+
+class Line:
+    """The row of a map that a stream is on, filled from the left.
+
+    Args:
+        like_BF: a tensor of the kind to be kept.
+        width: columns of the map.
+        side: columns of zeros to the left of the map.
+    """
+
+    def __init__(self, like_BF: Tensor, width: int, side: int) -> None:
+        (B, self.features), self.side = like_BF.shape, side
+        self.kept_BX = like_BF.new_zeros(B, (side + width) * self.features)
+        self._views: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def put(self, column: int, x_BF: Tensor) -> Tensor:
+        """Write a pixel and return it after the ``side`` before it, ``(B, (side + 1) F)``."""
+        if column not in self._views:
+            start, features = column * self.features, self.features
+            pixel_BF = self.kept_BX.narrow(1, start + self.side * features, features)
+            window_BX = self.kept_BX.narrow(1, start, (self.side + 1) * features)
+            self._views[column] = pixel_BF, window_BX
+        pixel_BF, window_BX = self._views[column]
+        pixel_BF.copy_(x_BF)
+        return window_BX
+
+    def row(self) -> Tensor:
+        """Return the row ``(W, B, F)``."""
+        columns = self.kept_BX.shape[1] // self.features
+        row_BWF = self.kept_BX.view(len(self.kept_BX), columns, self.features)[:, self.side :]
+        return row_BWF.transpose(0, 1)
+
+    def select(self, index_B: Tensor) -> None:
+        """Rearrange the batch."""
+        self.kept_BX, self._views = self.kept_BX[index_B], {}
 
 
 class Cursor:
     """Where a stream is in the image, and what its layers remember.
 
-    Everything remembered has the batch as its first dimension. Keys are usually the layer itself,
-    or a tuple of the layer and a word.
+    Keys are usually the layer itself, or a tuple of the layer and a word.
 
     Args:
         height: rows of the image.
@@ -41,8 +81,10 @@ class Cursor:
         self.height, self.width = height, width
         self.row, self.column = 0, 0
         self._memory: dict[Hashable, Tensor] = {}
+        self._lines: dict[Hashable, Line] = {}
         self._row_of: dict[Hashable, int] = {}
-        self._row_maps: dict[Hashable, list[Tensor]] = {}
+        self._rows: dict[Hashable, list[Tensor]] = {}
+        self._columns: dict[Hashable, list[tuple[Tensor, ...]]] = {}
         self._constants: dict[Hashable, Tensor] = {}
         self._halves: dict[Hashable, Cursor] = {}
 
@@ -54,16 +96,21 @@ class Cursor:
 
     def record(self, u_BC11: Tensor) -> None:
         """Keep the image's own pixel at the cursor, for what is computed when a row is complete."""
-        self.rows(Cursor, 2, 0, u_BC11)[:, :, -1, self.column] = u_BC11[:, :, 0, 0]
+        self.put(Cursor, u_BC11.flatten(1))
+        above_BC1W = self.above(u_BC11)
+        if self.column == self.width - 1:
+            above_BC1W.copy_(self._lines[Cursor].row().permute(1, 2, 0).unsqueeze(2))
 
     def above(self, like_BC11: Tensor) -> Tensor:
         """Return the image's own row above the cursor's, ``(B, C, 1, W)``; zero at the first."""
-        return self.rows(Cursor, 2, 0, like_BC11)[:, :, :1]
+        shape = *like_BC11.shape[:2], 1, self.width
+        return self.memory(Cursor, lambda: like_BC11.new_zeros(shape))
 
     def memory(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
         """Return what is remembered under a key, to be written to in place; made when first asked.
 
-        Ask again at every position: `select` replaces the tensor.
+        Its first dimension is the batch. Ask again at every position: `select` replaces the
+        tensor by one of the same layout.
         """
         if key not in self._memory:
             self._memory[key] = make()
@@ -83,22 +130,83 @@ class Cursor:
         if key not in self._memory:
             self._row_of[key] = self.row
             self._memory[key] = like_BF.new_zeros(*like_BF.shape[:2], depth, self.width + 2 * pad)
-        elif self._row_of[key] != self.row:
+        rows_BFRW = self._memory[key]
+        if self._row_of[key] != self.row:
             self._row_of[key] = self.row
-            self._memory[key] = F.pad(self._memory[key][:, :, 1:], (0, 0, 0, 1))
-        return self._memory[key]
+            rows_BFRW[:, :, :-1] = rows_BFRW[:, :, 1:].clone()
+            rows_BFRW[:, :, -1] = 0
+        return rows_BFRW
+
+    def put(self, key: Hashable, x_BF: Tensor, side: int = 0) -> Tensor:
+        """Write the pixel at the cursor to the current row of a map.
+
+        Args:
+            key: whose row.
+            x_BF: the pixel.
+            side: how many pixels before it are wanted as well.
+
+        Returns:
+            ``(B, (side + 1) F)``, the pixel after those before it, zero beside the image. It is a
+            view, good until the next pixel is written.
+        """
+        if key not in self._lines:
+            self._lines[key] = Line(x_BF, self.width, side)
+        return self._lines[key].put(self.column, x_BF)
+
+    def row_above(self, key: Hashable, like_BF: Tensor) -> Tensor:
+        """Return the row ``(W, B, F)`` that `put` filled before this one; zero at the first.
+
+        It is a view: ask when the first pixel of a row is due, before that is written.
+        """
+        if key not in self._lines:
+            return like_BF.new_zeros(self.width, *like_BF.shape)
+        return self._lines[key].row()
+
+    def patches(self, key: Hashable, row_WBF: Tensor, rows: int, columns: int) -> Tensor:
+        """Take in the newest row of a map and return what a kernel sees at each of its columns.
+
+        Call it once for every row. Rows above the image and columns beside it are zero.
+
+        Args:
+            key: whose rows.
+            row_WBF: the row; for a layer that sees rows above only, the row above the cursor's.
+            rows: rows of the kernel, the last of them on ``row_WBF``.
+            columns: columns of the kernel, ``columns // 2`` of them to the left of its centre.
+
+        Returns:
+            ``(W B, rows columns F)``.
+        """
+        W, B, F = row_WBF.shape
+        if rows == columns == 1:
+            return row_WBF.reshape(W * B, F)
+        shape, left = (rows, W + columns - 1, B, F), columns // 2
+        # The batch is first for `select` alone; in memory, a row of pixels is one block.
+        ring = self.memory((key, "ring"), lambda: row_WBF.new_zeros(shape).movedim(2, 0))
+        ring_RWBF = ring.movedim(0, 2)
+        ring_RWBF[self.row % rows, left : left + W] = row_WBF
+        oldest_first = [(self.row + 1 + r) % rows for r in range(rows)]
+        seen = [ring_RWBF[r, s : s + W] for r in oldest_first for s in range(columns)]
+        return torch.cat(seen, -1).flatten(0, 1)
 
     def once_a_row(self, key: Hashable, compute: Callable[[], Sequence[Tensor]]) -> list[Tensor]:
-        """Return maps ``(B, F, 1, 1)`` at the cursor of rows ``(B, F, 1, W)``.
+        """Return maps at the cursor: ``(B, F, 1, 1)`` of rows ``(B, F, 1, W)``.
 
         The rows are computed when the first pixel of the row asks, and kept for the others. They
-        must follow from the rows above alone.
+        must follow from the rows above alone. Of rows ``(B, F, W)`` the vectors ``(B, F)`` are
+        returned.
         """
         if self._row_of.get(key) != self.row:
             self._row_of[key] = self.row
-            self._row_maps[key] = list(compute())
+            self._keep(key, compute())
         column = self.column
-        return [row_BF1W[..., column : column + 1] for row_BF1W in self._row_maps[key]]
+        return [columns[column] for columns in self._columns[key]]
+
+    def _keep(self, key: Hashable, rows: Sequence[Tensor]) -> None:
+        """Keep rows as blocks of one pixel each, and a view of every pixel."""
+        self._rows[key] = [row.movedim(-1, 0).contiguous() for row in rows]
+        self._columns[key] = [
+            (row.unsqueeze(-1) if row.dim() == 4 else row).unbind(0) for row in self._rows[key]
+        ]
 
     def constant(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
         """Return a tensor that is the same at every position, such as a weight times its mask.
@@ -120,16 +228,26 @@ class Cursor:
     def select(self, index_B: Tensor) -> None:
         """Rearrange the batch: row i goes on from what row ``index_B[i]`` remembers."""
         for key, tensor in self._memory.items():
-            self._memory[key] = tensor[index_B]
-        for key, maps in self._row_maps.items():
-            self._row_maps[key] = [row_BF1W[index_B] for row_BF1W in maps]
+            self._memory[key] = _chosen(tensor, index_B)
+        for line in self._lines.values():
+            line.select(index_B)
+        for key, rows in self._rows.items():
+            self._keep(key, [row.movedim(0, -1)[index_B] for row in rows])
         for half in self._halves.values():
             half.select(index_B)
 
     def bytes(self) -> int:
         """Return how much memory the stream holds."""
         kept = [*self._memory.values(), *self._constants.values()]
-        for maps in self._row_maps.values():
-            kept += maps
+        kept += [line.kept_BX for line in self._lines.values()]
+        kept += [row for rows in self._rows.values() for row in rows]
         own = sum(t.untyped_storage().nbytes() for t in kept)
         return own + sum(half.bytes() for half in self._halves.values())
+
+
+def _chosen(kept: Tensor, index_B: Tensor) -> Tensor:
+    """Return ``kept[index_B]`` in the same order of dimensions in memory."""
+    strides = kept.stride()
+    order = sorted(range(kept.dim()), key=lambda d: -strides[d])
+    chosen = kept.permute(order).index_select(order.index(0), index_B)
+    return chosen.permute([order.index(d) for d in range(kept.dim())])

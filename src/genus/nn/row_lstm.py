@@ -51,40 +51,46 @@ class RowLSTM(nn.Module):
 
     def forward(self, x_BIHW: Tensor, cursor: Cursor | None = None) -> Tensor:
         """Return the states ``(B, F, H, W)``; with a cursor, those of its pixel."""
-        gates_B4HW = self.input_to_state(x_BIHW, cursor)
         if cursor is not None:
-            return self._step(gates_B4HW, cursor)
+            return self._step(x_BIHW, cursor)
+        gates_B4HW = self.input_to_state(x_BIHW)
         B, _, _, W = gates_B4HW.shape
         h_BWF, c_BWF = (s.expand(B, W, -1).to(gates_B4HW.dtype) for s in self.initial)
         states = []
         for gates_BW4 in gates_B4HW.permute(2, 0, 3, 1).unbind(0):
-            h_BWF, c_BWF = self._cell(gates_BW4, self._windows(h_BWF), c_BWF)
+            h_BWF, c_BWF = self._cell(gates_BW4 + self._from_above(h_BWF), c_BWF)
             states.append(h_BWF)
         return torch.stack(states, 1).permute(0, 3, 1, 2)
 
-    def _windows(self, h_BWF: Tensor) -> Tensor:
-        """Return ``(B, W, S F)``: each column's neighbours in the row above, zero beside it."""
+    def _from_above(self, h_BWF: Tensor) -> Tensor:
+        """Return the state-to-state part of a row's gates ``(B, W, 4F)``, zero beside the row."""
         W, side = h_BWF.shape[1], self.kernel // 2
         padded = F.pad(h_BWF, (0, 0, side, side))
-        return torch.cat([padded[:, s : s + W] for s in range(self.kernel)], -1)
+        windows = torch.cat([padded[:, s : s + W] for s in range(self.kernel)], -1)
+        gates_BW4: Tensor = self.state_to_state(windows)
+        return gates_BW4
 
-    def _cell(self, gates: Tensor, above: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the new (h, c), each ``(..., F)``, from input gates, the windows above and c."""
-        o, f, i, g = (gates + self.state_to_state(above)).chunk(4, -1)
+    def _cell(self, gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the new (h, c), each ``(..., F)``, from the gates and c."""
+        o, f, i, g = gates.chunk(4, -1)
         c = torch.addcmul(i.sigmoid() * g.tanh(), f.sigmoid(), c)
         return o.sigmoid() * c.tanh(), c
 
-    def _step(self, gates_B411: Tensor, cursor: Cursor) -> Tensor:
-        """Advance one pixel: the cache holds (h, c) of the row above and of this one."""
-        side, column = self.kernel // 2, cursor.column
-        both_BF11 = gates_B411.new_empty(len(gates_B411), 2 * self.features, 1, 1)
-        cache_BFRW = cursor.rows(self, 2, side, both_BF11)
-        if cursor.row == 0 and column == 0:
-            inside = slice(side, side + cursor.width)
-            cache_BFRW[:, :, 0, inside] = self.initial.flatten()[None, :, None].to(cache_BFRW)
-        h_BFS = cache_BFRW[:, : self.features, 0, column : column + self.kernel]
-        c_BF = cache_BFRW[:, self.features :, 0, column + side]
-        above_BSF = h_BFS.transpose(1, 2).flatten(1)
-        h_BF, c_BF = self._cell(gates_B411[:, :, 0, 0], above_BSF, c_BF)
-        cache_BFRW[:, :, 1, column + side] = torch.cat([h_BF, c_BF], 1)
+    def _step(self, x_BI11: Tensor, cursor: Cursor) -> Tensor:
+        """Advance one pixel; the state-to-state part is computed for a whole row at once."""
+        B = len(x_BI11)
+        above_B4, c_BF = cursor.once_a_row(self, lambda: self._row_above(B, cursor))
+        gates_B4 = self.input_to_state.step(x_BI11.flatten(1), cursor, above_B4)
+        h_BF, c_BF = self._cell(gates_B4, c_BF)
+        cursor.put(self, torch.cat([h_BF, c_BF], 1))
         return h_BF[:, :, None, None]
+
+    def _row_above(self, B: int, cursor: Cursor) -> list[Tensor]:
+        """Return the gates' state-to-state part ``(B, 4F, W)`` and the c above ``(B, F, W)``."""
+        outside_BX = self.initial.flatten().expand(B, -1)
+        states_WBX = cursor.row_above(self, outside_BX)
+        if cursor.row == 0:
+            states_WBX = outside_BX.expand(cursor.width, -1, -1)
+        h_WBF, c_WBF = states_WBX.chunk(2, -1)
+        gates_BW4 = self._from_above(h_WBF.transpose(0, 1))
+        return [gates_BW4.transpose(1, 2), c_WBF.permute(1, 2, 0)]

@@ -1,0 +1,151 @@
+"""The two streams of PixelCNN++ over several resolutions, one inside the other.
+
+References:
+    | PixelCNN++ (Salimans et al., 2017), https://arxiv.org/abs/1701.05517
+"""
+
+# Shapes: B batch, F features, H height, W width.
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from genus.nn.cursor import Cursor
+from genus.nn.gated_resnet import GatedResnet, concat_elu
+from genus.nn.rescale import HalvedPixels, HalvedRows
+from genus.nn.weight_norm import NormedPixelConv2d, NormedRowConv2d
+
+Hints = list[list[Tensor]]
+"""What the vertical stream tells each block of the horizontal one, by resolution."""
+
+
+class TwoStreams(nn.Module):
+    """A vertical and a horizontal stream at one resolution, with the coarser ones inside.
+
+    Blocks on the way down hand their maps to those on the way up, the last one first. The vertical
+    stream sees whole rows and knows nothing of the horizontal one, so it runs first (`rows`): over
+    a map or, with a `Cursor`, over the row there. The horizontal stream follows (`pixels`), and is
+    told by each vertical block what that has found.
+
+    Streamed, the vertical stream runs once a row and the horizontal one once a pixel; one level
+    further in, with every second row and with every second pixel of those. The work in total is
+    that of one pass. A stream remembers two rows of what each convolution is given: for every
+    example about ``17 F W`` numbers for each pair of blocks, at the level's own width.
+
+    Args:
+        features: of the maps, at every resolution.
+        blocks: gated residual blocks of either stream on the way down; as many on the way up, and
+            one more where there is a coarser level.
+        resolutions: this one and the coarser ones, each half as large as the one before.
+        classes: labels to condition on, or None.
+        dropout: share of the features dropped in each block in training.
+
+    Example:
+        >>> import torch
+        >>> x, streams = torch.zeros(1, 4, 5, 3), TwoStreams(4, blocks=1, resolutions=2)
+        >>> vertical, hints = streams.rows(x)
+        >>> streams.pixels(x, hints).shape
+        torch.Size([1, 4, 5, 3])
+    """
+
+    inner: TwoStreams | None
+
+    def __init__(
+        self,
+        features: int,
+        blocks: int,
+        resolutions: int,
+        classes: int | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+
+        def row_block(skip: bool) -> GatedResnet:
+            return GatedResnet(
+                NormedRowConv2d, (2, 3), features, classes=classes, dropout=dropout, skip=skip
+            )
+
+        def pixel_block(skip: bool) -> GatedResnet:
+            return GatedResnet(
+                NormedPixelConv2d, (2, 2), features, classes=classes, dropout=dropout, skip=skip
+            )
+
+        down, up = range(blocks), range(blocks + (resolutions > 1))
+        self.rows_down = nn.ModuleList(row_block(skip=False) for _ in down)
+        self.rows_up = nn.ModuleList(row_block(skip=True) for _ in up)
+        self.pixels_down = nn.ModuleList(pixel_block(skip=False) for _ in down)
+        self.pixels_up = nn.ModuleList(pixel_block(skip=True) for _ in up)
+        self.tell = nn.ModuleList(
+            NormedRowConv2d(2 * features, features, (1, 1)) for _ in (*down, *up)
+        )
+        self.inner = None
+        if resolutions > 1:
+            self.half_rows, self.half_pixels = HalvedRows(features), HalvedPixels(features)
+            self.inner = TwoStreams(features, blocks, resolutions - 1, classes, dropout)
+
+    def rows(
+        self, x_BFHW: Tensor, y_B: Tensor | None = None, cursor: Cursor | None = None
+    ) -> tuple[Tensor, Hints]:
+        """Run the vertical stream.
+
+        Args:
+            x_BFHW: its map; with a cursor, the row ``(B, F, 1, W)`` there.
+            y_B: labels, or None.
+            cursor: at the first pixel of a row, or None for the whole map.
+
+        Returns:
+            What comes out, and hints for `pixels`. A stream keeps those of the coarser levels.
+        """
+        below: Hints = []
+
+        def inside(half_map: Tensor, half: Cursor | None) -> Tensor:
+            assert self.inner is not None
+            out, told = self.inner.rows(half_map, y_B, half)
+            if half is None:
+                below.extend(told)
+            else:
+                half.once_a_row(self.inner, lambda: told[0])
+            return out
+
+        maps = [x_BFHW]
+        for block in self.rows_down:
+            maps.append(block(maps[-1], y_B, cursor))
+        found = maps[1:]
+        x = maps.pop() if self.inner is None else self.half_rows(maps[-1], inside, cursor)
+        for block in self.rows_up:
+            x = block(x, y_B, cursor, skip=maps.pop())
+            found.append(x)
+        own = [tell(concat_elu(m), cursor) for tell, m in zip(self.tell, found, strict=True)]
+        return x, [own, *below]
+
+    def pixels(
+        self,
+        x_BFHW: Tensor,
+        hints: Hints,
+        y_B: Tensor | None = None,
+        cursor: Cursor | None = None,
+    ) -> Tensor:
+        """Run the horizontal stream.
+
+        Args:
+            x_BFHW: its map; with a cursor, the pixel ``(B, F, 1, 1)`` there.
+            hints: what `rows` told; with a cursor, this level's at the pixel.
+            y_B: labels, or None.
+            cursor: where the stream is, or None for the whole map.
+
+        Returns:
+            What comes out, like ``x_BFHW``.
+        """
+
+        def inside(half_map: Tensor, half: Cursor | None) -> Tensor:
+            assert self.inner is not None
+            # In a stream, `rows` has left the hints with the half cursor.
+            told = hints[1:] if half is None else [half.once_a_row(self.inner, list)]
+            return self.inner.pixels(half_map, told, y_B, half)
+
+        own, maps = iter(hints[0]), [x_BFHW]
+        for block in self.pixels_down:
+            maps.append(block(maps[-1], y_B, cursor, hint=next(own)))
+        x: Tensor = maps.pop() if self.inner is None else self.half_pixels(maps[-1], inside, cursor)
+        for block in self.pixels_up:
+            x = block(x, y_B, cursor, hint=next(own), skip=maps.pop())
+        return x

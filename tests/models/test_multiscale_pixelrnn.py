@@ -1,0 +1,189 @@
+"""What is special to multi-scale PixelRNN: two networks make one exact density."""
+
+import itertools
+
+import pytest
+import torch
+from torch import Tensor
+
+from genus import Spec, create
+from genus.errors import ConfigError, SpecError
+from genus.models.multiscale_pixelrnn import MultiscalePixelRNN
+
+TINY = MultiscalePixelRNN.tiny
+SHAPES = [(1, 4, 5), (1, 5, 3), (1, 1, 5), (1, 5, 1), (1, 1, 1), (3, 3, 2), (2, 2, 3)]
+NETWORKS = ["row-lstm", "diagonal-bilstm", "pixelcnn"]
+
+
+def loud(spec: Spec, **config: object) -> MultiscalePixelRNN:
+    """A model in float64 whose weights are large enough for every dependence to show."""
+    torch.manual_seed(0)
+    model = create("multiscale-pixelrnn", spec, **{**TINY, **config}).double()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.3 * torch.randn_like(parameter)
+    assert isinstance(model, MultiscalePixelRNN)
+    return model.eval()
+
+
+def small_entries(spec: Spec, scale: int) -> Tensor:
+    """Flat indices of the entries of the small image."""
+    return torch.arange(spec.dims).view(spec.shape)[:, ::scale, ::scale].flatten()
+
+
+@pytest.mark.parametrize("scale", [2, 3])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_small_image_comes_first_in_the_order(shape: tuple[int, int, int], scale: int) -> None:
+    spec = Spec(shape=shape, levels=2)
+    order = loud(spec, scale=scale).order()
+    small = small_entries(spec, scale)
+    assert sorted(order.tolist()) == list(range(spec.dims))
+    assert set(order[: len(small)].tolist()) == set(small.tolist())
+    C, H, W = shape
+    for part in (order[: len(small)], order[len(small) :]):  # each row by row, colours together
+        pixels = [(index % (H * W), index // (H * W)) for index in part.tolist()]
+        assert pixels == sorted(pixels)
+    assert len(small) == C * -(-H // scale) * -(-W // scale)
+
+
+@pytest.mark.parametrize("classes", [None, 2])
+@pytest.mark.parametrize(
+    ("shape", "levels"), [((1, 3, 3), 2), ((1, 2, 3), 3), ((2, 1, 3), 3), ((1, 5, 1), 4)]
+)
+def test_probabilities_sum_to_one(
+    shape: tuple[int, int, int], levels: int, classes: int | None
+) -> None:
+    spec = Spec(shape=shape, levels=levels, classes=classes)
+    model = loud(spec)
+    every = torch.tensor(list(itertools.product(range(levels), repeat=spec.dims)))
+    x = every.view(-1, *shape)
+    with torch.no_grad():
+        for label in range(classes or 1):
+            y = None if classes is None else torch.full((len(x),), label)
+            assert float(model.log_prob(x, y).exp().sum()) == pytest.approx(1, abs=1e-9)
+
+
+def test_it_is_the_product_of_its_two_networks() -> None:
+    """Small pixels are scored by the small network alone, the others by the large one."""
+    spec = Spec(shape=(1, 5, 4), levels=3)
+    model = loud(spec)
+    x = torch.randint(3, (2, 1, 5, 4), generator=torch.Generator().manual_seed(0))
+    u = model.scaled(x)
+    given = model.upsampling(u[:, :, ::2, ::2], 5, 4)
+    large = model.likelihood(model.large.outputs(model.large.maps(u, None, None, given)))
+    rest = large.log_prob(x)
+    rest[:, :, ::2, ::2] = 0
+    expected = model.small.log_prob(x[:, :, ::2, ::2]) + rest.flatten(1).sum(1)
+    torch.testing.assert_close(model.log_prob(x), expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 5, 6), (3, 4, 3), (1, 7, 1), (1, 2, 30)])
+@pytest.mark.parametrize("scale", [2, 3])
+def test_every_other_pixel_sees_the_whole_small_image(
+    shape: tuple[int, int, int], scale: int
+) -> None:
+    spec = Spec(shape=shape, levels=3)
+    model = loud(spec, scale=scale, large="diagonal-bilstm", small="diagonal-bilstm")
+    order, D, small = model.order(), spec.dims, len(small_entries(spec, scale))
+    total = torch.zeros(D, D, dtype=torch.float64)
+    for _ in range(3):
+        u = torch.randn(1, *shape, dtype=torch.float64)
+        total += (
+            torch.autograd.functional.jacobian(
+                lambda v: model.parameters_of(v, None).square().sum(-1), u
+            )
+            .reshape(D, D)[order][:, order]
+            .abs()
+        )
+    assert not total.triu().any()
+    assert (total[small:, :small] > 0).all()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("networks", [(n, n) for n in NETWORKS] + [("pixelcnn", "row-lstm")])
+def test_streamed_laws_equal_the_full_pass(
+    shape: tuple[int, int, int], networks: tuple[str, str]
+) -> None:
+    model = loud(Spec(shape=shape, levels=5, classes=2), small=networks[0], large=networks[1])
+    x = torch.randint(5, (3, *shape), generator=torch.Generator().manual_seed(0))
+    y = torch.tensor([0, 1, 1])
+    with torch.no_grad():
+        full = model.conditionals(x, y).logits.flatten(1, -2)
+        stream = model.stream(3, y)
+        for index in model.order().tolist():
+            torch.testing.assert_close(stream.next().logits, full[:, index], rtol=0, atol=1e-9)
+            stream.push(x.flatten(1)[:, index])
+
+
+def test_a_stream_can_be_rearranged_anywhere() -> None:
+    spec = Spec(shape=(3, 3, 3), levels=4, classes=2)
+    model = loud(spec, large="diagonal-bilstm")
+    x = torch.randint(4, (2, 3, 3, 3), generator=torch.Generator().manual_seed(1))
+    y, rows = torch.tensor([0, 1]), torch.tensor([1, 1, 0])
+    order = model.order().tolist()
+    with torch.no_grad():
+        full = model.conditionals(x, y).logits.flatten(1, -2)
+        for at in range(len(order)):
+            stream, mixed = model.stream(2, y), x.flatten(1)
+            for position, index in enumerate(order):
+                if position == at:
+                    stream.select(rows)
+                    mixed = mixed[rows]
+                logits = stream.next().logits
+                wanted = full[:, index] if position < at else full[rows, index]
+                torch.testing.assert_close(logits, wanted, rtol=0, atol=1e-9)
+                stream.push(mixed[:, index])
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_both_samplers_draw_the_same_image_from_the_same_noise(
+    shape: tuple[int, int, int],
+) -> None:
+    model = loud(Spec(shape=shape, levels=17)).float()
+    draws = [
+        model.sample(4, generator=torch.Generator().manual_seed(3), streaming=streaming)
+        for streaming in (True, False)
+    ]
+    assert torch.equal(*draws)
+
+
+def test_three_scales() -> None:
+    spec = Spec(shape=(1, 6, 5), levels=2)
+    model = loud(spec, small="multiscale-pixelrnn")
+    assert model.order()[:4].tolist() == [0, 4, 20, 24]
+    x = torch.randint(2, (2, 1, 6, 5), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        full, stream = model.conditionals(x).logits.flatten(1), model.stream(2)
+        for index in model.order().tolist():
+            torch.testing.assert_close(stream.next().logits, full[:, index], rtol=0, atol=1e-9)
+            stream.push(x.flatten(1)[:, index])
+
+
+def test_completing_the_lower_part_of_the_order_is_exact() -> None:
+    model = loud(Spec(shape=(1, 4, 4), levels=3))
+    x = torch.randint(3, (2, 1, 4, 4), generator=torch.Generator().manual_seed(0))
+    known = torch.zeros_like(x, dtype=torch.bool)
+    known[:, :, ::2, ::2] = True
+    done = model.complete(x, known, generator=torch.Generator().manual_seed(0))
+    assert done.exact
+    assert torch.equal(done.x[known], x[known])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"scale": 1}, "scale=1 must be at least 2"),
+        ({"large": "multiscale-pixelrnn"}, "cannot be conditioned on an image; choose from: diag"),
+        ({"small": "gan"}, "small='gan' has no categorical law for each entry"),
+        ({"small": "row-lst"}, "did you mean row-lstm"),
+        ({"kernel": 4}, "kernel=4 must be odd"),
+    ],
+)
+def test_networks_that_do_not_fit_are_refused(options: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        create("multiscale-pixelrnn", Spec(shape=(1, 4, 4), levels=3), **options)
+
+
+def test_it_needs_images_with_levels() -> None:
+    with pytest.raises(SpecError, match=r"multiscale-pixelrnn needs images \(C, H, W\)"):
+        create("multiscale-pixelrnn", Spec(shape=(13,)))
