@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from genus.cli import files, main, sample
+from genus.cli.pictures import MISSING
 from genus.spec import Spec
 
 
@@ -186,3 +189,78 @@ def test_an_unfinished_run_is_used_with_a_warning(cli):
     assert answer.code == 0, answer.err
     assert "warning: run is interrupted, not finished" in answer.err
     assert answer.json["recipe"]["weights_sha256"] is None
+
+
+@pytest.fixture(scope="module")
+def ordered(tmp_path_factory) -> Path:
+    """A run of a small model that draws pixel by pixel."""
+    folder = tmp_path_factory.mktemp("runs") / "ordered"
+    small = ("--set", "features=8", "layers=1", "hidden=8", "--steps", "2", "--samples", "0")
+    words = ["train", "pixelcnn", "--data", "digits", *small, "--out", str(folder)]
+    assert main(words) == 0
+    return folder
+
+
+def test_an_animation_draws_the_samples_pixel_by_pixel(cli, ordered):
+    answer = cli("sample", ordered, "-n", 5, "--animate", "a.gif", "-o", "a.png", "--json")
+    assert answer.code == 0, answer.err
+    assert (answer.json["out"], answer.json["animation"]) == ("a.png", "a.gif")
+    assert cli("sample", ordered, "-n", 5, "-o", "plain.png").code == 0
+    finished = np.asarray(Image.open("plain.png").convert("RGB"))
+    assert (np.asarray(Image.open("a.png")) == finished).all()
+    with Image.open("a.gif") as film:
+        assert film.info["loop"] == 0
+        assert json.loads(film.info["comment"])["seed"] == 0
+        frames = []
+        for number in range(film.n_frames):
+            film.seek(number)
+            frames.append(np.asarray(film.convert("RGB"))[::2, ::2])
+    assert len(frames) == 65
+    assert (frames[-1] == finished).all()
+    shown = [(frame == finished).all(-1).sum() for frame in frames]
+    assert shown == sorted(shown)
+    assert (frames[0] == MISSING).all(-1).sum() == 5 * 64 * 36  # 6x6 for each pixel
+    half = frames[32].reshape(2, 50, 3, 50, 3)[0, 1:-1, 0, 1:-1]
+    assert (half[:24] == finished[1:25, 1:49]).all()
+    assert (half[24:] == MISSING).all()
+
+
+def test_an_animation_alone(cli, ordered):
+    assert cli("sample", ordered, "-n", 1, "--animate", "a.gif").code == 0
+    assert [path.name for path in Path().iterdir()] == ["a.gif"]
+    cli("sample", ordered, "-n", 1, "--animate", "a.gif").refused("a.gif exists; add --force")
+    with Image.open("a.gif") as film:
+        assert film.size == (400, 400)
+
+
+def test_an_animation_has_a_limited_number_of_frames_and_colours():
+    from genus.cli.animation import FRAMES, gif
+
+    spec = Spec(shape=(3, 20, 30), levels=256)
+    x = torch.randint(256, (2, 3, 20, 30), generator=torch.Generator().manual_seed(0))
+    order = torch.arange(1800).view(3, 600).T.flatten()
+    with Image.open(io.BytesIO(gif(x, spec, order, {}))) as film:
+        assert film.n_frames == FRAMES + 1
+        film.seek(FRAMES)
+        assert film.info["duration"] >= 2000
+
+
+@pytest.mark.parametrize(
+    ("words", "messages"),
+    [
+        (("--animate", "a.png"), ("a.png must end with .gif",)),
+        (("--animate", "no/a.gif"), ("--animate no/a.gif: the folder no does not exist",)),
+        (("--animate", "a.gif", "-n", 101), ("at most 100 images; give -n 100 or fewer",)),
+        (("--animate", "a.png", "-n", 0), ("a.png", "-n 0")),
+    ],
+)
+def test_an_animation_that_cannot_be(cli, ordered, words, messages):
+    cli("sample", ordered, *words).refused(*messages)
+    assert not list(Path().iterdir())
+
+
+def test_what_has_no_order_has_no_animation(cli, run, vectors):
+    cli("sample", run, "--animate", "a.gif").refused(
+        "independent draws all entries at once", "pixelcnn"
+    )
+    cli("sample", vectors, "--animate", "a.gif").refused("--animate")

@@ -32,6 +32,10 @@ COMMANDS = {
         "Draw samples from a run.",
         "genus sample runs/pixelcnn-digits -n 64 -o grid.png --seed 1",
     ),
+    "complete": (
+        "Fill in what is missing of images, or of other examples, with a run.",
+        "genus complete runs/pixelcnn-digits photo.png --lower-half -n 6 -o completed.png",
+    ),
     "compare": (
         "Train several models at equal cost and report what each can do.",
         "genus compare pixelcnn vae gan --data digits --time-budget 60s --out runs/three",

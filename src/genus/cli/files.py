@@ -1,6 +1,6 @@
 """Files of samples, whole or absent, that say how they were made."""
 
-# Shapes: N samples, C channels, H height, W width.
+# Shapes: N samples.
 from __future__ import annotations
 
 import io
@@ -57,28 +57,30 @@ def save(path: Path, x: Tensor, y: Tensor | None, spec: Spec, recipe: dict[str, 
 
     kind = path.suffix.lower()
     if kind == ".png":
-        data = _png(x, spec, recipe)
+        from genus.training.pictures import grid
+
+        data = png(grid(x, spec), recipe)
     elif kind == ".npy":
         data = _npy(x, spec)
     else:
-        data = _npz(x, y, spec, recipe)
+        entries = {"x": numbers(x, spec)}
+        data = npz(entries if y is None else {**entries, "y": y.numpy()}, recipe)
     return write_bytes(path, data)
 
 
-def _png(x_NCHW: Tensor, spec: Spec, recipe: dict[str, Any]) -> bytes:
+def png(pixels: Any, recipe: dict[str, Any]) -> bytes:
+    """Return an array ``(height, width, 3)`` of bytes as a PNG that carries its recipe."""
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
-
-    from genus.training.pictures import grid
 
     text = PngInfo()
     text.add_text(RECIPE, json.dumps(recipe))
     buffer = io.BytesIO()
-    Image.fromarray(grid(x_NCHW, spec)).save(buffer, "PNG", pnginfo=text)
+    Image.fromarray(pixels).save(buffer, "PNG", pnginfo=text)
     return buffer.getvalue()
 
 
-def _numbers(x: Tensor, spec: Spec) -> Any:
+def numbers(x: Tensor, spec: Spec) -> Any:
     """Return an array of the smallest usual type that holds the values."""
     if not spec.is_discrete:
         return x.float().numpy()
@@ -89,16 +91,15 @@ def _npy(x: Tensor, spec: Spec) -> bytes:
     import numpy as np
 
     buffer = io.BytesIO()
-    np.save(buffer, _numbers(x, spec), allow_pickle=False)
+    np.save(buffer, numbers(x, spec), allow_pickle=False)
     return buffer.getvalue()
 
 
-def _npz(x: Tensor, y: Tensor | None, spec: Spec, recipe: dict[str, Any]) -> bytes:
+def npz(arrays: dict[str, Any], recipe: dict[str, Any]) -> bytes:
+    """Return arrays as an archive that carries its recipe."""
     import numpy as np
 
     buffer = io.BytesIO()
-    entries = {"x": _numbers(x, spec), RECIPE: np.array(json.dumps(recipe))}
-    if y is not None:
-        entries["y"] = y.numpy()
+    entries: dict[str, Any] = {**arrays, RECIPE: np.array(json.dumps(recipe))}
     np.savez_compressed(buffer, **entries)
     return buffer.getvalue()

@@ -22,6 +22,8 @@ Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 Out = Annotated[Path | None, Parameter(name=("-o", "--out"))]
 """Where to write."""
 
+MOST_NUMBERS = 1_000_000
+"""The longest range of numbers that is read."""
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhd])+")
 
@@ -72,6 +74,28 @@ def assignments(words: Sequence[str], option: str = "--set") -> dict[str, str]:
         values[key] = value
     raise_all(UsageError, "cannot read the options:", problems)
     return values
+
+
+def numbers(text: str, option: str) -> list[int]:
+    """Return the whole numbers that text like ``0-3,7`` means, in that order.
+
+    Raises:
+        UsageError: it does not mean any, or a number comes twice.
+
+    Example:
+        >>> numbers("0-3,7", "--index")
+        [0, 1, 2, 3, 7]
+    """
+    found: list[int] = []
+    for part in text.split(","):
+        ends = re.fullmatch(r"\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?", part)
+        first, last = (int(ends[1]), int(ends[2] or ends[1])) if ends else (1, 0)
+        if not first <= last < first + MOST_NUMBERS:
+            raise UsageError(f"{option} {text!r} must be numbers from 0, such as 0-3,7")
+        found += range(first, last + 1)
+    if len(set(found)) < len(found):
+        raise UsageError(f"{option} {text!r} names a number twice; leave one out")
+    return found
 
 
 def within(value: float, low: float, high: float, option: str, remedy: str) -> None:

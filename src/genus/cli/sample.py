@@ -31,6 +31,7 @@ def sample(
     *,
     n: Annotated[int, Parameter(name=("-n", "--n"))] = 64,
     out: Out = None,
+    animate: Path | None = None,
     seed: int = 0,
     temperature: float = 1.0,
     class_: Annotated[int | None, Parameter(name="--class")] = None,
@@ -43,6 +44,8 @@ def sample(
         run: The run's folder.
         n: How many samples.
         out: A .png (a grid of images), .npy or .npz; <run>-samples.png or .npz when left out.
+        animate: A .gif of the same images being drawn, for models with an order of pixels; without
+            --out it is all that is written.
         seed: Seed of the noise; the first samples are the same however many are drawn.
         temperature: Below 1 safer samples, above 1 wilder ones; 1 is the model itself.
         class_: Draw this class only; for runs trained with --conditional.
@@ -50,27 +53,26 @@ def sample(
         json: Print JSON to stdout.
     """
     folder = run_folder(run)
-    _check(n, seed, temperature, out, force)
-    from genus.cli import files
+    _check(n, seed, temperature, out, animate, force)
     from genus.training import load
 
     model = load(folder)
-    path = out or _default_name(folder, model.spec)
-    check_output(path, force)
-    if path.suffix.lower() == ".png":
-        files.check_drawable(n, model.spec)
-    y = _labels(n, class_, model.spec)
+    path = out or (None if animate else _default_name(folder, model.spec))
+    _check_fitting(model, n, path, animate, force)
+    y = labels(n, class_, model.spec)
     started = time.perf_counter()
     with output.progress(f"drawing from {model.name}", n) as advance:
         x = draw(model, n, y, seed, temperature, advance)
     seconds = time.perf_counter() - started
     recipe = _recipe(model.name, folder, n, seed, temperature, class_)
-    digest = files.save(path, x, y, model.spec, recipe)
-    _report(path, x, seconds, {**recipe, "file_sha256": digest}, json)
+    written = _write(path, animate, x, y, model, recipe)
+    _report(written, x, seconds, recipe, json)
     output.next_step(f"genus evaluate {run}")
 
 
-def _check(n: int, seed: int, temperature: float, out: Path | None, force: bool) -> None:
+def _check(
+    n: int, seed: int, temperature: float, out: Path | None, animate: Path | None, force: bool
+) -> None:
     """Check all that can be checked before the run is loaded."""
     from genus.cli.files import SUFFIXES
 
@@ -86,6 +88,39 @@ def _check(n: int, seed: int, temperature: float, out: Path | None, force: bool)
             check_output(out, force)
         known = out.suffix.lower() in SUFFIXES
         problems.require(known, f"--out {out} must end with {', '.join(SUFFIXES)}")
+    if animate is not None:
+        with problems.collect():
+            check_output(animate, force, "--animate")
+        is_gif = animate.suffix.lower() == ".gif"
+        problems.require(is_gif, f"--animate {animate} must end with .gif")
+        most = f"--animate shows at most {CHUNK} images; give -n {CHUNK} or fewer"
+        problems.require(n <= CHUNK, most)
+    problems.raise_any("cannot draw:")
+
+
+def _check_fitting(
+    model: Any, n: int, path: Path | None, animate: Path | None, force: bool
+) -> None:
+    """Check that the run's samples can be what was asked for."""
+    from genus.capabilities import Conditionals, supports
+    from genus.cli import files
+    from genus.registry import list_models
+
+    problems = Problems()
+    if path is not None:
+        with problems.collect():
+            check_output(path, force)
+        if path.suffix.lower() == ".png":
+            with problems.collect():
+                files.check_drawable(n, model.spec)
+    if animate is not None and not supports(model, Conditionals):
+        able = [name for name, cls in list_models().items() if supports(cls, Conditionals)]
+        problems.found.append(
+            f"--animate: {model.name} draws all entries at once; these draw one after another: "
+            f"{', '.join(able)}"
+        )
+    elif animate is not None and not model.spec.is_image:
+        problems.found.append(f"--animate: {model.spec} is no image; leave it out")
     problems.raise_any("cannot draw:")
 
 
@@ -94,8 +129,12 @@ def _default_name(run: Path, spec: Spec) -> Path:
     return Path(f"{run.resolve().name}-samples{suffix}")
 
 
-def _labels(n: int, label: int | None, spec: Spec) -> Tensor | None:
-    """Return the label of every sample, or None where the model draws it itself."""
+def labels(n: int, label: int | None, spec: Spec) -> Tensor | None:
+    """Return the label of every sample, or None where the model draws it itself.
+
+    Raises:
+        UsageError: the run has no such class.
+    """
     import torch
 
     if label is None:
@@ -140,10 +179,8 @@ def draw(
     return torch.cat(parts)
 
 
-def _recipe(
-    model: str, run: Path, n: int, seed: int, temperature: float, label: int | None
-) -> dict[str, Any]:
-    """Return what makes the same file again; no path, which would tell of the machine."""
+def identity(model: str, run: Path) -> dict[str, Any]:
+    """Return which genus, model and weights: how every recipe begins."""
     import genus
     from genus.training.atomic import sha256_of
 
@@ -153,6 +190,15 @@ def _recipe(
         "model": model,
         "run": run.resolve().name,
         "weights_sha256": sha256_of(weights) if weights.is_file() else None,
+    }
+
+
+def _recipe(
+    model: str, run: Path, n: int, seed: int, temperature: float, label: int | None
+) -> dict[str, Any]:
+    """Return what makes the same file again; no path, which would tell of the machine."""
+    return {
+        **identity(model, run),
         "n": n,
         "seed": seed,
         "temperature": temperature,
@@ -160,16 +206,43 @@ def _recipe(
     }
 
 
-def _report(path: Path, x: Tensor, seconds: float, recipe: dict[str, Any], json: bool) -> None:
+def _write(
+    path: Path | None,
+    animate: Path | None,
+    x: Tensor,
+    y: Tensor | None,
+    model: Any,
+    recipe: dict[str, Any],
+) -> dict[Path, str]:
+    """Write the files that were asked for and return the sha256 of each, the samples' first."""
+    from genus.cli import files
+    from genus.training.atomic import write_bytes
+
+    written = {}
+    if path is not None:
+        written[path] = files.save(path, x, y, model.spec, recipe)
+    if animate is not None:
+        from genus.cli.animation import gif
+
+        written[animate] = write_bytes(animate, gif(x, model.spec, model.order(), recipe))
+    return written
+
+
+def _report(
+    written: dict[Path, str], x: Tensor, seconds: float, recipe: dict[str, Any], json: bool
+) -> None:
+    (path, digest), *more = written.items()
     found = {
         "out": str(path),
+        **({"animation": str(more[0][0])} if more else {}),
         "shape": list(x.shape),
         "seconds": seconds,
         "seconds_per_sample": seconds / len(x),
-        "recipe": recipe,
+        "recipe": {**recipe, "file_sha256": digest},
     }
     if json:
         output.print_json(found)
     else:
         what = f"{len(x):,} samples of {recipe['model']}"
-        output.say(f"{path}: {what} in {output.seconds(seconds)}, seed {recipe['seed']}")
+        names = " and ".join(str(name) for name in written)
+        output.say(f"{names}: {what} in {output.seconds(seconds)}, seed {recipe['seed']}")

@@ -33,12 +33,7 @@ def load_npy(path: Path, levels: int | None, seed: int, label: str | None = None
         raise DataError(
             f"{path} is one array without labels; leave --label out or save .npz (x, y)"
         )
-    try:
-        with path.open("rb") as file:
-            x = _read_array(file, path.stat().st_size, path.name)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror})") from error
-    return build({"": (x, None)}, path, levels, seed)
+    return build({"": (_read_npy(path), None)}, path, levels, seed)
 
 
 def load_npz(path: Path, levels: int | None, seed: int, label: str | None = None) -> DataSet:
@@ -53,6 +48,25 @@ def load_npz(path: Path, levels: int | None, seed: int, label: str | None = None
     Raises:
         DataError: the file or its values cannot be used.
     """
+    return build(_read_npz(path, label), path, levels, seed)
+
+
+def read_examples(path: Path) -> Array:
+    """Return the array of examples of a ``.npy`` or ``.npz`` as it is, unchecked and undivided.
+
+    Raises:
+        DataError: the file cannot be used, or holds more than one array of examples.
+    """
+    if path.suffix.lower() == ".npy":
+        return _read_npy(path)
+    pairs = _read_npz(path, None)
+    if "" not in pairs:
+        raise DataError(f"{path} holds splits ({', '.join(pairs)}); save one array called x")
+    return pairs[""][0]
+
+
+def _read_npz(path: Path, label: str | None) -> dict[str, tuple[Array, Array | None]]:
+    """Return examples and labels, by split or under the name "" all together."""
     try:
         with zipfile.ZipFile(path) as archive:
             keys = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
@@ -65,8 +79,15 @@ def load_npz(path: Path, levels: int | None, seed: int, label: str | None = None
             }
     except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         raise DataError(f"{path} is not a sound .npz file ({error}); save it again") from error
-    pairs = {name: (read[x], read[y] if y else None) for name, (x, y) in wanted.items()}
-    return build(pairs, path, levels, seed)
+    return {name: (read[x], read[y] if y else None) for name, (x, y) in wanted.items()}
+
+
+def _read_npy(path: Path) -> Array:
+    try:
+        with path.open("rb") as file:
+            return _read_array(file, path.stat().st_size, path.name)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror})") from error
 
 
 def _choose(keys: list[str], path: Path, label: str | None) -> dict[str, tuple[str, str | None]]:

@@ -45,14 +45,27 @@ def grid(x: Tensor, spec: Spec) -> npt.NDArray[np.uint8]:
     Returns:
         ``(height, width, 3)`` bytes with white lines between the images.
     """
+    return sheet(visible(x, spec), math.ceil(math.sqrt(len(x))))
+
+
+def visible(x: Tensor, spec: Spec) -> Tensor:
+    """Return images as ``(n, 3, height, width)`` bytes, enlarged until they can be seen.
+
+    Args:
+        x: ``(n, C, H, W)`` levels, or real numbers, which are stretched to their range.
+        spec: what they are; of 2 or more than 3 channels the first is shown.
+    """
     low, high = (0.0, spec.levels - 1.0) if spec.levels else (float(x.min()), float(x.max()))
     scaled = (x.double() - low) / max(high - low, 1e-12) * 255
     pixels = scaled.round().clamp(0, 255).to(torch.uint8)
     pixels = pixels if pixels.shape[1] == 3 else pixels[:, :1].expand(-1, 3, -1, -1)
     factor = max(1, 48 // max(spec.shape[1:]))
-    pixels = pixels.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
-    columns = math.ceil(math.sqrt(len(x)))
-    missing = -len(x) % columns
+    return pixels.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+
+
+def sheet(pixels: Tensor, columns: int) -> npt.NDArray[np.uint8]:
+    """Return pictures ``(n, 3, height, width)`` in rows, with white lines between them."""
+    missing = -len(pixels) % columns
     framed = torch.nn.functional.pad(pixels, (1, 1, 1, 1), value=255)
     framed = torch.cat([framed, framed.new_full((missing, *framed.shape[1:]), 255)])
     n, channels, height, width = framed.shape
