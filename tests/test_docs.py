@@ -29,7 +29,7 @@ PAGES = [
 ]
 IDS = [str(page.relative_to(ROOT)) for page in PAGES]
 # Walked through from top to bottom, commands and Python in one folder.
-WALKED = [DOCS / "tutorial.md"]
+WALKED = [DOCS / "tutorial.md", DOCS / "guides" / "sampling.md"]
 # The model of CONTRIBUTING.md has tests of its own.
 NOT_RUN = re.compile(r"<!-- (not run: \S.*|the model) -->")
 FENCE = re.compile(r"(?P<before>[^\n]*\n)?```(?P<kind>\w*)[^\n]*\n(?P<text>.*?)^```", re.M | re.S)
