@@ -40,11 +40,11 @@ def load_module(path: Path, name: str) -> Any:
 @pytest.fixture
 def model_class(tmp_path: Path) -> Iterator[type[Any]]:
     """The class, from a file of its own, registered until the test ends."""
-    path = tmp_path / "fvsbn.py"
+    path = tmp_path / "belief_net.py"
     path.write_text(model_source())
-    yield load_module(path, "fvsbn").FVSBN
-    registry._models.pop("fvsbn", None)
-    del sys.modules["fvsbn"]
+    yield load_module(path, "belief_net").BeliefNet
+    registry._models.pop("belief-net", None)
+    del sys.modules["belief_net"]
 
 
 def test_it_is_short():
@@ -55,7 +55,7 @@ def test_it_is_in_our_style():
     ruff = [sys.executable, "-m", "ruff"]
     for words in (["check"], ["format", "--check"]):
         done = subprocess.run(
-            [*ruff, *words, "--stdin-filename", "src/genus/models/fvsbn.py", "-"],
+            [*ruff, *words, "--stdin-filename", "src/genus/models/belief_net.py", "-"],
             input=model_source(),
             cwd=PAGE.parent,
             capture_output=True,
@@ -66,7 +66,7 @@ def test_it_is_in_our_style():
 
 
 def test_it_is_found_by_name(model_class):
-    assert genus.list_models()["fvsbn"] is model_class
+    assert genus.list_models()["belief-net"] is model_class
     assert {"density", "completes", "classifies"} <= set(
         genus.capabilities.capabilities_of(model_class)
     )
@@ -82,10 +82,10 @@ def test_the_mask_off_by_one_is_caught(tmp_path):
     path = tmp_path / "leaky.py"
     path.write_text(model_source().replace("[None, :] < position", "[None, :] <= position"))
     try:
-        leaky = load_module(path, "leaky").FVSBN
+        leaky = load_module(path, "leaky").BeliefNet
         report = genus.verify(leaky, specs=[genus.Spec(shape=(1, 2, 3), levels=3)], quick=True)
     finally:
-        registry._models.pop("fvsbn", None)
+        registry._models.pop("belief-net", None)
         sys.modules.pop("leaky", None)
     assert any("causal" in finding.check for finding in report.failures)
 
@@ -95,7 +95,7 @@ def test_it_trains_samples_and_loads(model_class, tmp_path):
 
     data = genus.load_data("digits")
     torch.manual_seed(0)
-    model = genus.create("fvsbn", data.spec.unconditional())
+    model = genus.create("belief-net", data.spec.unconditional())
     test = data.test.batch(torch.arange(64))
     before = model.log_prob(test.x).mean()
 

@@ -109,13 +109,13 @@ def test_a_layer_is_the_equations_of_the_paper() -> None:
 @pytest.mark.parametrize(
     "shape", [(1, 5, 4), (3, 3, 5), (1, 1, 6), (1, 6, 1), (3, 1, 1), (2, 7, 2)]
 )
-@pytest.mark.parametrize("span", [3, 5])
-def test_streamed_laws_equal_the_full_pass(shape: tuple[int, int, int], span: int) -> None:
+@pytest.mark.parametrize(("span", "n"), [(3, 3), (5, 3), (3, 1)])
+def test_streamed_laws_equal_the_full_pass(shape: tuple[int, int, int], span: int, n: int) -> None:
     model = loud(Spec(shape=shape, levels=5, classes=2), span=span, kernel=5)
-    x = torch.randint(5, (3, *shape), generator=torch.Generator().manual_seed(0))
-    y = torch.tensor([0, 1, 1])
+    x = torch.randint(5, (n, *shape), generator=torch.Generator().manual_seed(0))
+    y = torch.tensor([0, 1, 1])[:n]
     full = model.conditionals(x, y).logits.flatten(1, -2)
-    stream = model.stream(3, y)
+    stream = model.stream(n, y)
     for index in model.order().tolist():
         torch.testing.assert_close(stream.next().logits, full[:, index], rtol=0, atol=1e-9)
         stream.push(x.flatten(1)[:, index])

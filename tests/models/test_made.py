@@ -195,10 +195,10 @@ def test_training_in_every_order_makes_the_orders_agree() -> None:
     torch.manual_seed(0)
     spec = Spec(shape=(4,), levels=2)
     x = torch.randint(2, (400, 1), generator=torch.Generator().manual_seed(0)).expand(-1, 4)
-    model = create("made", spec, hidden=32, agnostic="order").train()
+    model = create("made", spec, hidden=128, agnostic="order").train()
     (objective,) = model.objectives()
     optimizer = torch.optim.Adam(objective.parameters, 1e-2)
-    for step in range(200):
+    for step in range(600):
         optimizer.zero_grad()
         noise = BatchNoise(400, torch.Generator().manual_seed(step))
         objective.loss(Batch(x), noise)["loss"].backward()

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from genus.nn import CausalConv2d, Cursor, RowConv2d
+from genus.nn import CausalConv2d, Cursor, RowConv2d, RowLSTM
 
 
 def walk(cursor: Cursor):
@@ -135,3 +135,19 @@ def test_select_keeps_the_layout_and_the_cost_is_known() -> None:
     assert now.shape == (6, 4, 2, 5)
     assert now.permute(1, 2, 0, 3).is_contiguous()
     assert cursor.bytes() == 2 * kept.numel() * 4
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("size", [(3, 1), (1, 1), (3, 4)])
+@pytest.mark.parametrize("kind", ["conv", "lstm"])
+def test_a_pixel_may_be_asked_for_again(kind: str, size: tuple[int, int], batch: int) -> None:
+    """As it is for each colour; in a batch of one, a row of one pixel has no layout of its own."""
+    torch.manual_seed(0)
+    layer = (CausalConv2d("B", 2, 3, (5, 3)) if kind == "conv" else RowLSTM(2, 3)).double()
+    x = torch.randn(batch, 2, *size, dtype=torch.float64)
+    whole, cursor = layer(x), Cursor(*size)
+    for row, column in walk(cursor):
+        pixel = x[:, :, row : row + 1, column : column + 1]
+        for shown in (torch.randn_like(pixel), pixel):
+            out = layer(shown, cursor)
+        torch.testing.assert_close(out[:, :, 0, 0], whole[:, :, row, column], rtol=0, atol=1e-12)

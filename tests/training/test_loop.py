@@ -26,12 +26,13 @@ PLAIN = {"precision": "float32", "samples": 0}
 
 def by_hand(model, data, config):
     """The loop without the library: weights and averages after ``config.steps``."""
-    objective = model.objectives()[0]
+    objective, size = model.objectives()[0], config.batch_size
+    size = objective.batch_size if size is None else size
     optimizer = torch.optim.AdamW(objective.parameters, weight_decay=0.0, fused=True)
     average = [p.detach().clone() for p in model.parameters()]
     for t in range(config.steps):
-        rows = Sampler(len(data.train), config.batch_size, config.seed).batch(t)
-        noise = BatchNoise(config.batch_size, generator_of(config.seed, 3, t))
+        rows = Sampler(len(data.train), size, config.seed).batch(t)
+        noise = BatchNoise(size, generator_of(config.seed, 3, t))
         loss = objective.loss(data.train.batch(rows), noise)["loss"]
         optimizer.zero_grad()
         loss.backward()

@@ -19,7 +19,7 @@ def test_a_free_folder_has_a_new_suffix(tmp_path):
 
 
 def test_the_config_comes_back(tmp_path):
-    config = TrainConfig(steps=2, time_budget=9.0, clip=None, samples=0)
+    config = TrainConfig(steps=2, time_budget=9.0, clip=None, samples=0, batch_size=64)
     train(make("toy-chain", dropout=0.25), toy_data(), tmp_path / "run", config)
     read = RunFolder(tmp_path / "run").read_config()
     assert read.training == config

@@ -72,7 +72,7 @@ class PixelCNNPlusPlus(WholePixelNetwork):
             check_share(self, "dropout")
 
     config: Config
-    learning_rate = 1e-3
+    learning_rate = 3e-3
     batch_size = 16
     tiny: ClassVar = {"features": 6, "blocks": 1, "resolutions": 2, "mixtures": 2}
     presets: ClassVar[dict[str, dict[str, Any]]] = {

@@ -192,8 +192,8 @@ class Cursor:
         """Return maps at the cursor: ``(B, F, 1, 1)`` of rows ``(B, F, 1, W)``.
 
         The rows are computed when the first pixel of the row asks, and kept for the others. They
-        must follow from the rows above alone. Of rows ``(B, F, W)`` the vectors ``(B, F)`` are
-        returned.
+        must follow from the rows above alone, and nobody may write to them afterwards. Of rows
+        ``(B, F, W)`` the vectors ``(B, F)`` are returned.
         """
         if self._row_of.get(key) != self.row:
             self._row_of[key] = self.row

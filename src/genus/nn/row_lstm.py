@@ -93,4 +93,5 @@ class RowLSTM(nn.Module):
             states_WBX = outside_BX.expand(cursor.width, -1, -1)
         h_WBF, c_WBF = states_WBX.chunk(2, -1)
         gates_BW4 = self._from_above(h_WBF.transpose(0, 1))
-        return [gates_BW4.transpose(1, 2), c_WBF.permute(1, 2, 0)]
+        # A copy: the row that it is a view of is about to be written over.
+        return [gates_BW4.transpose(1, 2), c_WBF.clone().permute(1, 2, 0)]
