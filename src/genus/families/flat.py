@@ -82,8 +82,11 @@ class FlatAutoregressive(Autoregressive, abc.ABC):
 
     @classmethod
     def suited(cls, spec: Spec, examples: int) -> dict[str, Any]:
-        """Return strong dropout for small sets."""
-        return {"dropout": 0.5} if examples < SMALL else {}
+        """Return strong dropout for small sets, and few, wide Gaussians for real numbers."""
+        if examples >= SMALL:
+            return {}
+        wide = {} if spec.is_discrete else {"components": 2, "min_scale": 0.1}
+        return {"dropout": 0.5, **wide}
 
     def _first_order(self) -> Tensor:
         if self.config.order == "raster":

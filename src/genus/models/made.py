@@ -96,7 +96,7 @@ class MADE(FlatAutoregressive):
             check_options(self)
 
     config: Config
-    learning_rate = 1e-3
+    learning_rate = 1e-2
     tiny: ClassVar = {"hidden": 24, "layers": 2, "components": 2, "masks": 3}
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "mnist": {"hidden": 8000, "layers": 2, "agnostic": "order", "masks": 32}

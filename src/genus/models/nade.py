@@ -78,7 +78,7 @@ class NADE(FlatAutoregressive):
             check_options(self)
 
     config: Config
-    learning_rate = 2e-3
+    learning_rate = 1e-2
     tiny: ClassVar = {"hidden": 6, "components": 2}
     presets: ClassVar[dict[str, dict[str, Any]]] = {"mnist": {"hidden": 500, "order": "random"}}
 
