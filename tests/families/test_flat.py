@@ -220,7 +220,7 @@ def test_training_mode_drops_and_evaluation_does_not(case: str) -> None:
     assert torch.equal(model.log_prob(x), model.log_prob(x))
     model.train()
     assert not torch.equal(model.log_prob(x), model.log_prob(x))
-    assert type(model).suited(spec, 1000) == {"dropout": 0.5}
+    assert type(model).suited(spec, 1000) == ({"dropout": 0.5} if "made" in case else {})
     assert type(model).suited(spec, 50_000) == {}
     wide = {"dropout": 0.5, "components": 2, "min_scale": 0.1}
     assert type(model).suited(Spec(shape=(3,)), 1000) == wide

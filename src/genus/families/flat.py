@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import abc
 import math
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ from genus.families.autoregressive import Autoregressive
 from genus.spec import Batch, Spec
 
 SMALL = 10_000
-"""Training sets below this size call for dropout."""
+"""Training sets below this size have options that suit them."""
 WIDEST = 7.0
 """Log of the largest standard deviation, over the entry's own; a draw cannot run away by it."""
 FEW_LEVELS = 32
@@ -61,6 +61,8 @@ class FlatAutoregressive(Autoregressive, abc.ABC):
         SpecError: the likelihood does not fit the data.
     """
 
+    small_dropout: ClassVar[float] = 0.0
+    """Dropout that suits small sets of levels; hiding entries, unlike units, costs more there."""
     order_D: Tensor
     shift_D: Tensor
     scale_D: Tensor
@@ -82,11 +84,12 @@ class FlatAutoregressive(Autoregressive, abc.ABC):
 
     @classmethod
     def suited(cls, spec: Spec, examples: int) -> dict[str, Any]:
-        """Return strong dropout for small sets, and few, wide Gaussians for real numbers."""
+        """Return what small sets need: for real numbers few, wide Gaussians and strong dropout."""
         if examples >= SMALL:
             return {}
-        wide = {} if spec.is_discrete else {"components": 2, "min_scale": 0.1}
-        return {"dropout": 0.5, **wide}
+        if not spec.is_discrete:
+            return {"dropout": 0.5, "components": 2, "min_scale": 0.1}
+        return {"dropout": cls.small_dropout} if cls.small_dropout else {}
 
     def _first_order(self) -> Tensor:
         if self.config.order == "raster":

@@ -97,6 +97,7 @@ class MADE(FlatAutoregressive):
 
     config: Config
     learning_rate = 1e-2
+    small_dropout = 0.5
     tiny: ClassVar = {"hidden": 24, "layers": 2, "components": 2, "masks": 3}
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "mnist": {"hidden": 8000, "layers": 2, "agnostic": "order", "masks": 32}
