@@ -22,7 +22,8 @@ from genus.config import check_positive, check_share
 from genus.families.base import evaluating
 from genus.families.whole_pixel import PixelLaw, WholePixelNetwork
 from genus.nn.cursor import Cursor
-from genus.nn.two_streams import TwoStreams
+from genus.nn.position import PositionBias
+from genus.nn.two_streams import Hints, TwoStreams
 from genus.nn.weight_norm import NormedPixelConv2d, NormedRowConv2d, initialising
 from genus.registry import register
 from genus.spec import Batch, Spec
@@ -62,6 +63,8 @@ class PixelCNNPlusPlus(WholePixelNetwork):
         """How often the map is there, each half as large as the one before; 1 never halves it."""
         mixtures: int = 10
         """Components of the mixture."""
+        positions: bool = True
+        """Learn a bias for each row and each column of the image; the paper has none."""
         dropout: float = 0.0
         """Share of features dropped in each block in training; 0.5 for CIFAR-10 in the paper."""
         likelihood: PixelLaw = "auto"
@@ -76,7 +79,7 @@ class PixelCNNPlusPlus(WholePixelNetwork):
     batch_size = 16
     tiny: ClassVar = {"features": 6, "blocks": 1, "resolutions": 2, "mixtures": 2}
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "cifar10": {"features": 192, "blocks": 5, "dropout": 0.5},
+        "cifar10": {"features": 192, "blocks": 5, "positions": False, "dropout": 0.5},
         "cifar10-small": {"features": 64, "blocks": 2, "dropout": 0.1},
         "mnist": {"features": 64, "blocks": 2, "dropout": 0.1},
     }
@@ -87,6 +90,8 @@ class PixelCNNPlusPlus(WholePixelNetwork):
         config, inputs = self.config, spec.shape[0] + 1
         features = config.features
         self.above = NormedRowConv2d(inputs, features, (2, 3), strict=True)
+        size = features, *spec.shape[1:]
+        self.position = PositionBias(*size) if config.positions else None
         self.above_beside = NormedRowConv2d(inputs, features, (1, 3), strict=True)
         self.left = NormedPixelConv2d(inputs, features, (2, 1), strict=True)
         self.streams = TwoStreams(
@@ -106,18 +111,25 @@ class PixelCNNPlusPlus(WholePixelNetwork):
         if cursor is None:
             # Features last in memory throughout: one layout change here, or one in every sum.
             marked = with_ones(u_BCHW).contiguous(memory_format=torch.channels_last)
-            hints = self.streams.rows(self.above(marked), y_B, None)[1]
+            hints = self._rows(marked, y_B)
             x_BFHW = self.above_beside(marked) + self.left(marked)
             return F.elu(self.streams.pixels(x_BFHW, hints, y_B, None))
 
         def compute() -> list[Tensor]:
             marked_BI1W = with_ones(cursor.above(u_BCHW))
-            hints = self.streams.rows(self.above(marked_BI1W, cursor), y_B, cursor)[1]
+            hints = self._rows(marked_BI1W, y_B, cursor)
             return [self.above_beside(marked_BI1W, cursor), *hints[0]]
 
         beside, *told = cursor.once_a_row(self, compute)
         x_BF11 = beside + self.left(with_ones(u_BCHW), cursor)
         return F.elu(self.streams.pixels(x_BF11, [told], y_B, cursor))
+
+    def _rows(self, marked_BIHW: Tensor, y_B: Tensor | None, cursor: Cursor | None = None) -> Hints:
+        """Return what the vertical stream tells the horizontal one."""
+        v_BFHW = self.above(marked_BIHW, cursor)
+        if self.position is not None:  # told to one stream, known to both
+            v_BFHW = self.position(v_BFHW, cursor)
+        return self.streams.rows(v_BFHW, y_B, cursor)[1]
 
     def remember(self, u_BC11: Tensor, cursor: Cursor) -> None:
         """Take in the pixel: only the horizontal stream's first layer asks for it at once."""

@@ -30,12 +30,14 @@ from genus.families.pixel import PixelNetwork
 from genus.families.whole_pixel import WholePixelNetwork
 from genus.nn.causal import CausalConv2d
 from genus.nn.cursor import Cursor
+from genus.nn.position import PositionBias
 from genus.nn.snail import SnailBlock
 from genus.registry import register
 from genus.spec import Spec
 
 PAPER: dict[str, Any] = {
-    "features": 256, "blocks": 12, "layers": 4, "key": 16, "value": 128, "likelihood": "mixture"
+    "features": 256, "blocks": 12, "layers": 4, "key": 16, "value": 128, "likelihood": "mixture",
+    "positions": False,
 }  # fmt: skip
 
 
@@ -92,6 +94,9 @@ class PixelSNAIL(WholePixelNetwork):
         logistics over whole pixels, as in the paper."""
         mixtures: int = 10
         """Components of a mixture."""
+        positions: bool = True
+        """Learn a bias for each row and each column of the image; in the paper, only keys and
+        queries are told where they are."""
         dropout: float = 0.0
         """Share of features dropped in each residual layer in training."""
 
@@ -121,6 +126,7 @@ class PixelSNAIL(WholePixelNetwork):
         self.whole = options.likelihood == "mixture"
         groups = 1 if self.whole else C
         self.first = CausalConv2d("A", C, options.features, kernel, colours=groups)
+        self.position = PositionBias(options.features, H, W) if options.positions else None
         self.blocks = nn.ModuleList(self._block(groups) for _ in range(options.blocks))
         if self.whole:
             self.build_law(options.features, "mixture", options.mixtures)
@@ -157,7 +163,10 @@ class PixelSNAIL(WholePixelNetwork):
     def maps(self, u_BCHW: Tensor, y_B: Tensor | None, cursor: Cursor | None = None) -> Tensor:
         """Return the features ``(B, F, H, W)`` after the blocks."""
         # Features last in memory throughout: one layout change here, or one in every sum below.
-        x_BFHW = self.first(u_BCHW, cursor).contiguous(memory_format=torch.channels_last)
+        x_BFHW = self.first(u_BCHW, cursor)
+        if self.position is not None:
+            x_BFHW = self.position(x_BFHW, cursor)
+        x_BFHW = x_BFHW.contiguous(memory_format=torch.channels_last)
         for block in self.blocks:
             x_BFHW = block(x_BFHW, u_BCHW, self.place_T2, y_B, cursor)
         return F.elu(x_BFHW)
