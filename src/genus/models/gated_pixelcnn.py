@@ -22,7 +22,8 @@ from genus.errors import ConfigError
 from genus.families.pixel import PixelNetwork
 from genus.nn.causal import CausalConv2d, RowConv2d
 from genus.nn.cursor import Cursor
-from genus.nn.gated_layer import GatedLayer, features_last, gate
+from genus.nn.gated_layer import GatedLayer, features_last
+from genus.nn.gates import tanh_gate
 from genus.nn.position import PositionBias
 from genus.registry import register
 from genus.spec import Spec
@@ -157,4 +158,4 @@ class GatedPixelCNN(PixelNetwork):
             v_BGHW, across_BGHW = layer.down(v_BFHW, y_B, cursor)
             yield across_BGHW
             if number < len(self.layers):  # nobody asks for the last layer's
-                v_BFHW = layer.dropout(gate(v_BGHW))
+                v_BFHW = layer.dropout(tanh_gate(v_BGHW))

@@ -15,16 +15,11 @@ from torch import Tensor, nn
 
 from genus.nn.causal import CausalConv2d, RowConv2d
 from genus.nn.cursor import Cursor
+from genus.nn.gates import tanh_gate
 
 GAIN = 3.0
 """A weight's first standard deviation in the vertical stack, for one input: gates after gates
 shrink what they pass on, and settle at a variance of 0.11 with this one."""
-
-
-def gate(x_BGHW: Tensor) -> Tensor:
-    """Return tanh of the first half of the features times the logistic of the second."""
-    value, share = x_BGHW.chunk(2, 1)
-    return value.tanh() * share.sigmoid()
 
 
 def features_last(x_BFHW: Tensor) -> Tensor:
@@ -87,10 +82,10 @@ class GatedLayer(nn.Module):
 
     def along(self, h_BFHW: Tensor, across_BGHW: Tensor) -> Tensor:
         """Return the next horizontal map."""
-        g_BFHW = self.dropout(gate(self.horizontal(h_BFHW, plus=across_BGHW)))
+        g_BFHW = self.dropout(tanh_gate(self.horizontal(h_BFHW, plus=across_BGHW)))
         out_BFHW: Tensor = self.out(g_BFHW, plus=h_BFHW)
         return out_BFHW
 
     def step(self, h_BF: Tensor, across_BG: Tensor, cursor: Cursor) -> Tensor:
         """Return the next horizontal map at the cursor, ``(B, F)``; no dropout, as for drawing."""
-        return self.out.step(gate(self.horizontal.step(h_BF, cursor, across_BG)), cursor, h_BF)
+        return self.out.step(tanh_gate(self.horizontal.step(h_BF, cursor, across_BG)), cursor, h_BF)

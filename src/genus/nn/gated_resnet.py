@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genus.nn.cursor import Cursor
+from genus.nn.gates import glu
 from genus.nn.weight_norm import NormedPixelConv2d, NormedRowConv2d
 
 
@@ -96,5 +97,4 @@ class GatedResnet(nn.Module):
         gates = self.second(self.dropout(concat_elu(h)), cursor)
         if self.label is not None and y_B is not None:
             gates = gates + self.label(y_B)[:, :, None, None]
-        a, b = gates.chunk(2, 1)
-        return torch.addcmul(x_BFHW, a, b.sigmoid())
+        return x_BFHW + glu(gates)

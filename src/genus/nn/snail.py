@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from genus.nn.attention import CausalAttention, position
 from genus.nn.causal import CausalConv2d
 from genus.nn.cursor import Cursor
+from genus.nn.gates import glu
 
 
 class SnailLayer(nn.Module):
@@ -55,8 +56,7 @@ class SnailLayer(nn.Module):
         gates = self.second(self.dropout(F.elu(h)), cursor)
         if self.label is not None and y_B is not None:
             gates = gates + self.label(y_B)[:, :, None, None]
-        a, b = gates.chunk(2, 1)
-        return torch.addcmul(x_BFHW, a, b.sigmoid())
+        return x_BFHW + glu(gates)
 
 
 class SnailBlock(nn.Module):
