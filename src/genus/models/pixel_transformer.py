@@ -66,8 +66,8 @@ class PixelTransformer(Autoregressive):
         """Features of a position, a multiple of the heads."""
         layers: int = 4
         """Layers of attention and perceptron."""
-        heads: int = 4
-        """Heads of attention in each layer."""
+        heads: int = 2
+        """Heads of attention in each layer; on a processor, few large ones are faster."""
         expansion: int = 4
         """Hidden units of the perceptrons, in multiples of the features."""
         positions: Literal["learned", "rotary"] = "learned"
