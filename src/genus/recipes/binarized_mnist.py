@@ -40,7 +40,8 @@ def diagonal_bilstm() -> Recipe:
     """Diagonal BiLSTM (van den Oord et al. 2016, arXiv:1601.06759).
 
     Command: ``genus train diagonal-bilstm --data binarized-mnist --time-budget 30m``.
-    Cost: 30 minutes on two cores. Expected: not measured; 79.20 in the paper, with seven layers.
+    Cost: 30 minutes on two cores, or 60 on one. Expected: 79.6 nats, measured on one core; 79.20
+    in the paper, with seven layers.
     """
     return half_an_hour("diagonal-bilstm")
 
@@ -50,7 +51,8 @@ def gated_pixelcnn() -> Recipe:
     """Gated PixelCNN (van den Oord et al. 2016, arXiv:1606.05328).
 
     Command: ``genus train gated-pixelcnn --data binarized-mnist --time-budget 30m``.
-    Cost: 30 minutes on two cores. Expected: not measured; the paper has no figure for this data.
+    Cost: 30 minutes on two cores, or 60 on one. Expected: 82.7 nats, measured on one core; the
+    paper has no figure for this data.
     """
     return half_an_hour("gated-pixelcnn")
 
