@@ -4,6 +4,12 @@ import math
 
 import pytest
 import torch
+from autoregressive_checks import (
+    assert_streamed_laws_equal_the_full_pass,
+    context,
+    draw_both_ways,
+    loud_model,
+)
 
 from genus import Spec, create
 from genus.errors import ConfigError, SpecError
@@ -24,16 +30,15 @@ SHAPES = [(1, 5, 4), (3, 2, 3), (1, 1, 6), (1, 6, 1), (3, 1, 1), (7,), (1,)]
 
 
 def loud(case: str, spec: Spec, **config: object) -> FlatAutoregressive:
-    """A model in float64 whose weights are large enough for every dependence to show."""
-    torch.manual_seed(0)
-    model = create(case.split(",")[0], spec, **{**CASES[case], **config}).double()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 0.5 * torch.randn_like(parameter)
-        if not spec.is_discrete:
+    """A loud model; real numbers have units and offsets, a different one for each column."""
+    name = case.split(",")[0]
+    model = loud_model(name, spec, amount=0.5, **{**CASES[case], **config})
+    assert isinstance(model, FlatAutoregressive)
+    if not spec.is_discrete:
+        with torch.no_grad():
             model.shift_D.copy_(torch.linspace(-40, 40, spec.dims))
             model.scale_D.copy_(torch.logspace(-3, 3, spec.dims))
-    return model.eval()
+    return model
 
 
 def data(spec: Spec, n: int, seed: int = 0) -> torch.Tensor:
@@ -45,26 +50,12 @@ def data(spec: Spec, n: int, seed: int = 0) -> torch.Tensor:
     return x.view(n, *spec.shape)
 
 
-def context(model: FlatAutoregressive) -> torch.Tensor:
-    """(D, D) boolean, in the model's order: which entry (column) matters to which law (row)."""
-    D = model.spec.dims
-    total = torch.zeros(D, D, dtype=torch.float64)
-    generator = torch.Generator().manual_seed(1)
-    for _ in range(12):
-        u = torch.randn(1, *model.spec.shape, generator=generator, dtype=torch.float64)
-        jacobian = torch.autograd.functional.jacobian(
-            lambda v: model.parameters_of(v, None).square().sum(-1), u
-        )
-        total += jacobian.reshape(D, D).abs()
-    order = model.order()
-    return (total > 0)[order][:, order]
-
-
 @pytest.mark.parametrize("order", ["raster", "random"])
 @pytest.mark.parametrize("case", CASES)
 def test_every_entry_sees_all_before_it_and_nothing_else(case: str, order: str) -> None:
     model = loud(case, Spec(shape=(3, 2, 2), levels=3), order=order)
-    assert torch.equal(context(model), torch.ones(12, 12, dtype=torch.bool).tril(-1))
+    seen = context(model, images=12)
+    assert torch.equal(seen, torch.ones(12, 12, dtype=torch.bool).tril(-1))
 
 
 @pytest.mark.parametrize("order", ["raster", "random"])
@@ -77,14 +68,8 @@ def test_streamed_laws_equal_the_full_pass(
     if levels is None and case not in REAL:
         return
     spec = Spec(shape=shape, levels=levels, classes=2)
-    model, x, y = loud(case, spec, order=order), data(spec, 3), torch.tensor([0, 1, 1])
-    full = model.conditionals(x, y).log_prob(x).flatten(1)
-    stream = model.stream(3, y)
-    for index in model.order().tolist():
-        value = x.flatten(1)[:, index]
-        found = stream.next().log_prob(value)
-        torch.testing.assert_close(found, full[:, index], rtol=0, atol=1e-9)
-        stream.push(value)
+    model = loud(case, spec, order=order)
+    assert_streamed_laws_equal_the_full_pass(model, data(spec, 3), torch.tensor([0, 1, 1]))
 
 
 @pytest.mark.parametrize("levels", [2, 17, None])
@@ -109,20 +94,12 @@ def test_a_stream_can_be_rearranged(case: str, levels: int | None) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_both_samplers_draw_the_same_from_the_same_noise(case: str) -> None:
     model = loud(case, Spec(shape=(3, 4, 3), levels=17), order="random").float()
-    draws = [
-        model.sample(4, generator=torch.Generator().manual_seed(3), streaming=streaming)
-        for streaming in (True, False)
-    ]
-    assert torch.equal(*draws)
+    assert torch.equal(*draw_both_ways(model))
 
 
 @pytest.mark.parametrize("case", REAL)
 def test_both_samplers_draw_the_same_numbers(case: str) -> None:
-    model = loud(case, Spec(shape=(6,)))
-    draws = [
-        model.sample(4, generator=torch.Generator().manual_seed(3), streaming=streaming)
-        for streaming in (True, False)
-    ]
+    draws = draw_both_ways(loud(case, Spec(shape=(6,))))
     torch.testing.assert_close(*draws, rtol=1e-9, atol=1e-9)
 
 

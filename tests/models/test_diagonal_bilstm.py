@@ -2,8 +2,15 @@
 
 import pytest
 import torch
+from autoregressive_checks import (
+    assert_streamed_laws_equal_the_full_pass,
+    context,
+    draw_both_ways,
+    examples,
+    loud_model,
+)
 
-from genus import Spec, create
+from genus import Spec
 from genus.config import build_config
 from genus.families.pixel import LayeredPixelNetwork
 from genus.registry import list_models
@@ -12,31 +19,10 @@ SHAPES = [(1, 5, 6), (1, 6, 3), (1, 1, 6), (1, 6, 1), (3, 3, 4), (3, 4, 1), (2, 
 
 
 def loud(spec: Spec, **config: object) -> LayeredPixelNetwork:
-    """A model in float64 whose weights are large enough for every dependence to show."""
-    torch.manual_seed(0)
     options = {"features": 24, "layers": 2, "kernel": 3, "hidden": 48, **config}
-    model = create("diagonal-bilstm", spec, **options).double()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 0.3 * torch.randn_like(parameter)
+    model = loud_model("diagonal-bilstm", spec, **options)
     assert isinstance(model, LayeredPixelNetwork)
-    return model.eval()
-
-
-def context(model: LayeredPixelNetwork) -> torch.Tensor:
-    """(D, D) boolean in the model's order: which entry (column) moves which conditional (row)."""
-    D, order = model.spec.dims, model.order()
-    total = torch.zeros(D, D, dtype=torch.float64)
-    for _ in range(4):  # what one image hides behind a rectifier, another shows
-        u = torch.randn(1, *model.spec.shape, dtype=torch.float64)
-        total += (
-            torch.autograd.functional.jacobian(
-                lambda v: model.parameters_of(v, None).square().sum(-1), u
-            )
-            .reshape(D, D)[order][:, order]
-            .abs()
-        )
-    return total > 0
+    return model
 
 
 @pytest.mark.parametrize("kernel", [3, 5])
@@ -59,27 +45,15 @@ def test_it_sees_all_but_one_pixel(shape: tuple[int, int, int], layers: int, ker
 def test_streamed_laws_equal_the_full_pass(
     shape: tuple[int, int, int], options: dict[str, bool]
 ) -> None:
-    model = loud(Spec(shape=shape, levels=5, classes=2), **options)
-    x = torch.randint(5, (3, *shape), generator=torch.Generator().manual_seed(0))
-    y = torch.tensor([0, 1, 1])
-    full = model.conditionals(x, y).logits.flatten(1, -2)
-    with torch.no_grad():
-        stream = model.stream(3, y)
-        for index in model.order().tolist():
-            torch.testing.assert_close(stream.next().logits, full[:, index], rtol=0, atol=1e-9)
-            stream.push(x.flatten(1)[:, index])
+    spec = Spec(shape=shape, levels=5, classes=2)
+    assert_streamed_laws_equal_the_full_pass(loud(spec, **options), *examples(spec))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_both_samplers_draw_the_same_image_from_the_same_noise(
     shape: tuple[int, int, int],
 ) -> None:
-    model = loud(Spec(shape=shape, levels=17)).float()
-    draws = [
-        model.sample(4, generator=torch.Generator().manual_seed(3), streaming=streaming)
-        for streaming in (True, False)
-    ]
-    assert torch.equal(*draws)
+    assert torch.equal(*draw_both_ways(loud(Spec(shape=shape, levels=17)).float()))
 
 
 def test_skips_reach_every_layer_past_the_others() -> None:

@@ -1,23 +1,17 @@
 """What is special to FVSBN: the plain equation, tables of levels, and masked weights."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
+from autoregressive_checks import loud_model
 
 from genus import Spec, create
-from genus.models.fvsbn import FVSBN
 from genus.random import BatchNoise
 from genus.spec import Batch
 
-
-def loud(spec: Spec, **config: object) -> FVSBN:
-    torch.manual_seed(0)
-    model = create("fvsbn", spec, **config).double()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 0.5 * torch.randn_like(parameter)
-    return model.eval()
+loud = partial(loud_model, "fvsbn", amount=0.5)
 
 
 @pytest.mark.parametrize("order", ["raster", "random"])

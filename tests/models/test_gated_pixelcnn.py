@@ -1,41 +1,31 @@
 """What is special to Gated PixelCNN: two stacks that together have no blind spot."""
 
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
+from autoregressive_checks import (
+    assert_a_rearranged_stream_goes_on,
+    assert_streamed_laws_equal_the_full_pass,
+    context,
+    draw_both_ways,
+    examples,
+    loud_model,
+)
 
 from genus import Spec, create
 from genus.models.gated_pixelcnn import GatedPixelCNN
 from genus.nn.causal import CausalConv2d
-from genus.nn.gated_layer import gate
+from genus.nn.gates import tanh_gate
 
 Pixel = tuple[int, int]
 
 
-def loud(spec: Spec, **config: int | bool) -> GatedPixelCNN:
-    """A model in float64 whose weights are large enough for every dependence to show."""
-    torch.manual_seed(0)
-    config = {"features": 10, "layers": 3, "hidden": 40, "kernel": 3, **config}
-    model = create("gated-pixelcnn", spec, **config).double()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 0.3 * torch.randn_like(parameter) / parameter[0].numel() ** 0.5
-    return model.eval()
-
-
-def context(model: GatedPixelCNN) -> torch.Tensor:
-    """(D, D) boolean, both in the model's order: which input has a gradient at which output."""
-    torch.manual_seed(1)
-    D = model.spec.dims
-    total = torch.zeros(D, D, dtype=torch.float64)
-    for _ in range(3):
-        u = torch.randn(1, *model.spec.shape, dtype=torch.float64)
-        jacobian = torch.autograd.functional.jacobian(
-            lambda v: model.parameters_of(v, None).square().sum(-1), u
-        )
-        total += jacobian.reshape(D, D).abs()
-    order = model.order()
-    return (total > 0)[order][:, order]
+# Gates are flat far from zero: what enters them is kept from growing with the inputs of a unit.
+loud = partial(
+    loud_model, "gated-pixelcnn", by_inputs=True, features=10, layers=3, hidden=40, kernel=3
+)
 
 
 def reach(H: int, W: int, kernel: int, span: int, layers: int) -> torch.Tensor:
@@ -111,41 +101,27 @@ def test_a_layer_is_the_equations_of_the_paper() -> None:
 )
 @pytest.mark.parametrize(("span", "n"), [(3, 3), (5, 3), (3, 1)])
 def test_streamed_laws_equal_the_full_pass(shape: tuple[int, int, int], span: int, n: int) -> None:
-    model = loud(Spec(shape=shape, levels=5, classes=2), span=span, kernel=5)
-    x = torch.randint(5, (n, *shape), generator=torch.Generator().manual_seed(0))
-    y = torch.tensor([0, 1, 1])[:n]
-    full = model.conditionals(x, y).logits.flatten(1, -2)
-    stream = model.stream(n, y)
-    for index in model.order().tolist():
-        torch.testing.assert_close(stream.next().logits, full[:, index], rtol=0, atol=1e-9)
-        stream.push(x.flatten(1)[:, index])
+    spec = Spec(shape=shape, levels=5, classes=2)
+    assert_streamed_laws_equal_the_full_pass(loud(spec, span=span, kernel=5), *examples(spec, n))
 
 
 def test_a_stream_can_be_rearranged_and_widened_anywhere() -> None:
     """As particle methods do: the rows that are chosen go on as if they had always been there."""
-    shape = (2, 3, 4)
-    model = loud(Spec(shape=shape, levels=4, classes=3))
+    spec = Spec(shape=(2, 3, 4), levels=4, classes=3)
     generator = torch.Generator().manual_seed(0)
-    x = torch.randint(4, (3, *shape), generator=generator)
-    y = torch.tensor([0, 1, 2])
-    stream = model.stream(3, y)
-    for t, index in enumerate(model.order().tolist()):
-        chosen = torch.randint(len(x), (5 if t == 9 else len(x),), generator=generator)
-        stream.select(chosen)
-        x, y = x[chosen], y[chosen]
-        full = model.conditionals(x, y).logits.flatten(1, -2)
-        torch.testing.assert_close(stream.next().logits, full[:, index], rtol=0, atol=1e-9)
-        stream.push(x.flatten(1)[:, index])
+    after = [3] * 9 + [5] * 7 + [4] * 8  # rows from each position on
+    before = [3, *after[:-1]]
+    # Each row is chosen as often as another: at random, all would soon be copies of a single one.
+    chosen = {
+        position: (torch.randperm(max(old, new), generator=generator) % old)[:new]
+        for position, (old, new) in enumerate(zip(before, after, strict=True))
+    }
+    assert_a_rearranged_stream_goes_on(loud(spec), *examples(spec), chosen)
 
 
 @pytest.mark.parametrize("shape", [(3, 4, 3), (1, 7, 5)])
 def test_both_samplers_draw_the_same_image_from_the_same_noise(shape: tuple[int, int, int]) -> None:
-    model = loud(Spec(shape=shape, levels=17)).float()
-    draws = [
-        model.sample(4, generator=torch.Generator().manual_seed(3), streaming=streaming)
-        for streaming in (True, False)
-    ]
-    assert torch.equal(*draws)
+    assert torch.equal(*draw_both_ways(loud(Spec(shape=shape, levels=17)).float()))
 
 
 def test_every_layer_is_told_the_class() -> None:
@@ -178,7 +154,7 @@ def test_a_deep_vertical_stack_keeps_its_signal() -> None:
     model = create("gated-pixelcnn", Spec(shape=(1, 8, 8), levels=2), features=32, layers=20)
     v = model.above(torch.randint(2, (8, 1, 8, 8)) * 2.0 - 1)
     for layer in model.layers:
-        v = gate(layer.vertical(v))
+        v = tanh_gate(layer.vertical(v))
     assert 0.2 < v[:, :, 4:].std() < 0.6
 
 

@@ -1,11 +1,13 @@
 """What is special to MADE: masks from degrees, many orders, ensembles, and completion by order."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 import scipy.stats
 import torch
+from autoregressive_checks import loud_model
 
 from genus import Spec, create
 from genus.conformance.tools import all_examples, index_of
@@ -19,13 +21,7 @@ from genus.spec import Batch
 AGNOSTIC = ["nothing", "connectivity", "order"]
 
 
-def loud(spec: Spec, **config: object) -> MADE:
-    torch.manual_seed(0)
-    model = create("made", spec, **{"hidden": 9, "components": 2, **config}).double()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 0.4 * torch.randn_like(parameter)
-    return model.eval()
+loud = partial(loud_model, "made", amount=0.4, hidden=9, components=2)
 
 
 @pytest.mark.parametrize("agnostic", AGNOSTIC)

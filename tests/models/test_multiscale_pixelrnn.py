@@ -4,6 +4,14 @@ import itertools
 
 import pytest
 import torch
+from autoregressive_checks import (
+    assert_a_rearranged_stream_goes_on,
+    assert_streamed_laws_equal_the_full_pass,
+    context,
+    draw_both_ways,
+    examples,
+    loud_model,
+)
 from torch import Tensor
 
 from genus import Spec, create
@@ -16,14 +24,9 @@ NETWORKS = ["row-lstm", "diagonal-bilstm", "pixelcnn"]
 
 
 def loud(spec: Spec, **config: object) -> MultiscalePixelRNN:
-    """A model in float64 whose weights are large enough for every dependence to show."""
-    torch.manual_seed(0)
-    model = create("multiscale-pixelrnn", spec, **{**TINY, **config}).double()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 0.3 * torch.randn_like(parameter)
+    model = loud_model("multiscale-pixelrnn", spec, **{**TINY, **config})
     assert isinstance(model, MultiscalePixelRNN)
-    return model.eval()
+    return model
 
 
 def small_entries(spec: Spec, scale: int) -> Tensor:
@@ -84,19 +87,9 @@ def test_every_other_pixel_sees_the_whole_small_image(
 ) -> None:
     spec = Spec(shape=shape, levels=3)
     model = loud(spec, scale=scale, large="diagonal-bilstm", small="diagonal-bilstm")
-    order, D, small = model.order(), spec.dims, len(small_entries(spec, scale))
-    total = torch.zeros(D, D, dtype=torch.float64)
-    for _ in range(3):
-        u = torch.randn(1, *shape, dtype=torch.float64)
-        total += (
-            torch.autograd.functional.jacobian(
-                lambda v: model.parameters_of(v, None).square().sum(-1), u
-            )
-            .reshape(D, D)[order][:, order]
-            .abs()
-        )
-    assert not total.triu().any()
-    assert (total[small:, :small] > 0).all()
+    seen, small = context(model), len(small_entries(spec, scale))
+    assert not seen.triu().any()
+    assert seen[small:, :small].all()
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -104,59 +97,30 @@ def test_every_other_pixel_sees_the_whole_small_image(
 def test_streamed_laws_equal_the_full_pass(
     shape: tuple[int, int, int], networks: tuple[str, str]
 ) -> None:
-    model = loud(Spec(shape=shape, levels=5, classes=2), small=networks[0], large=networks[1])
-    x = torch.randint(5, (3, *shape), generator=torch.Generator().manual_seed(0))
-    y = torch.tensor([0, 1, 1])
-    with torch.no_grad():
-        full = model.conditionals(x, y).logits.flatten(1, -2)
-        stream = model.stream(3, y)
-        for index in model.order().tolist():
-            torch.testing.assert_close(stream.next().logits, full[:, index], rtol=0, atol=1e-9)
-            stream.push(x.flatten(1)[:, index])
+    spec = Spec(shape=shape, levels=5, classes=2)
+    model = loud(spec, small=networks[0], large=networks[1])
+    assert_streamed_laws_equal_the_full_pass(model, *examples(spec))
 
 
 def test_a_stream_can_be_rearranged_anywhere() -> None:
     spec = Spec(shape=(3, 3, 3), levels=4, classes=2)
-    model = loud(spec, large="diagonal-bilstm")
-    x = torch.randint(4, (2, 3, 3, 3), generator=torch.Generator().manual_seed(1))
-    y, rows = torch.tensor([0, 1]), torch.tensor([1, 1, 0])
-    order = model.order().tolist()
-    with torch.no_grad():
-        full = model.conditionals(x, y).logits.flatten(1, -2)
-        for at in range(len(order)):
-            stream, mixed = model.stream(2, y), x.flatten(1)
-            for position, index in enumerate(order):
-                if position == at:
-                    stream.select(rows)
-                    mixed = mixed[rows]
-                logits = stream.next().logits
-                wanted = full[:, index] if position < at else full[rows, index]
-                torch.testing.assert_close(logits, wanted, rtol=0, atol=1e-9)
-                stream.push(mixed[:, index])
+    model, rows = loud(spec, large="diagonal-bilstm"), torch.tensor([1, 1, 0])
+    for position in range(spec.dims):
+        assert_a_rearranged_stream_goes_on(model, *examples(spec, 2), {position: rows})
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_both_samplers_draw_the_same_image_from_the_same_noise(
     shape: tuple[int, int, int],
 ) -> None:
-    model = loud(Spec(shape=shape, levels=17)).float()
-    draws = [
-        model.sample(4, generator=torch.Generator().manual_seed(3), streaming=streaming)
-        for streaming in (True, False)
-    ]
-    assert torch.equal(*draws)
+    assert torch.equal(*draw_both_ways(loud(Spec(shape=shape, levels=17)).float()))
 
 
 def test_three_scales() -> None:
     spec = Spec(shape=(1, 6, 5), levels=2)
     model = loud(spec, small="multiscale-pixelrnn")
     assert model.order()[:4].tolist() == [0, 4, 20, 24]
-    x = torch.randint(2, (2, 1, 6, 5), generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        full, stream = model.conditionals(x).logits.flatten(1), model.stream(2)
-        for index in model.order().tolist():
-            torch.testing.assert_close(stream.next().logits, full[:, index], rtol=0, atol=1e-9)
-            stream.push(x.flatten(1)[:, index])
+    assert_streamed_laws_equal_the_full_pass(model, *examples(spec, 2))
 
 
 def test_completing_the_lower_part_of_the_order_is_exact() -> None:

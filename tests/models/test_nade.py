@@ -1,21 +1,15 @@
 """What is special to NADE: the equations of both papers, written as loops."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
+from autoregressive_checks import loud_model
 
 from genus import Spec, create, load_data
-from genus.models.nade import NADE
 
-
-def loud(spec: Spec, **config: object) -> NADE:
-    torch.manual_seed(0)
-    model = create("nade", spec, **{"hidden": 5, **config}).double()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 0.5 * torch.randn_like(parameter)
-    return model.eval()
+loud = partial(loud_model, "nade", amount=0.5, hidden=5)
 
 
 def sigmoid(a: float) -> float:

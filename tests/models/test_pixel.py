@@ -1,36 +1,22 @@
 """What is special to PixelCNN and Row LSTM: which context they see, and how they sample."""
 
+from functools import partial
+
 import pytest
 import torch
+from autoregressive_checks import (
+    assert_streamed_laws_equal_the_full_pass,
+    context,
+    draw_both_ways,
+    examples,
+    loud_model,
+)
 
 from genus import Spec, create
-from genus.families.pixel import PixelNetwork
 
 NAMES = ["pixelcnn", "row-lstm"]
 
-
-def loud(name: str, spec: Spec, **config: int) -> PixelNetwork:
-    """A model in float64 whose weights are large enough for every dependence to show."""
-    torch.manual_seed(0)
-    model = create(name, spec, **{"features": 12, "layers": 4, "hidden": 12, **config}).double()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 0.3 * torch.randn_like(parameter)
-    return model.eval()
-
-
-def context(model: PixelNetwork) -> torch.Tensor:
-    """(D, D) boolean: which input (column) has a gradient at which output (row)."""
-    torch.manual_seed(1)
-    D = model.spec.dims
-    total = torch.zeros(D, D, dtype=torch.float64)
-    for _ in range(3):
-        u = torch.randn(1, *model.spec.shape, dtype=torch.float64)
-        jacobian = torch.autograd.functional.jacobian(
-            lambda v: model.parameters_of(v, None).square().sum(-1), u
-        )
-        total += jacobian.reshape(D, D).abs()
-    return total > 0
+loud = partial(loud_model, features=12, layers=4, hidden=12)
 
 
 def test_pixelcnn_has_the_blind_spot_of_the_paper_and_no_other() -> None:
@@ -62,39 +48,25 @@ def test_row_lstm_sees_its_triangle() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_colours_see_those_before_them_and_nothing_else(name: str) -> None:
-    model = loud(name, Spec(shape=(3, 2, 3), levels=4))
-    seen = context(model)
-    order = model.order()
-    ordered = seen[order][:, order]
-    assert not ordered.triu().any()
+    seen = context(loud(name, Spec(shape=(3, 2, 3), levels=4)))
+    assert not seen.triu().any()
     for pixel in range(6):  # green sees red, blue sees red and green of its own pixel
         red, green, blue = (3 * pixel + i for i in range(3))
-        assert ordered[green, red]
-        assert ordered[blue, red]
-        assert ordered[blue, green]
+        assert seen[green, red]
+        assert seen[blue, red]
+        assert seen[blue, green]
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("shape", [(1, 5, 4), (3, 3, 5), (1, 1, 6), (1, 6, 1), (3, 1, 1)])
 def test_streamed_laws_equal_the_full_pass(name: str, shape: tuple[int, int, int]) -> None:
-    model = loud(name, Spec(shape=shape, levels=5, classes=2))
-    x = torch.randint(5, (3, *shape), generator=torch.Generator().manual_seed(0))
-    y = torch.tensor([0, 1, 1])
-    full = model.conditionals(x, y).logits.flatten(1, -2)
-    stream = model.stream(3, y)
-    for index in model.order().tolist():
-        torch.testing.assert_close(stream.next().logits, full[:, index], rtol=0, atol=1e-9)
-        stream.push(x.flatten(1)[:, index])
+    spec = Spec(shape=shape, levels=5, classes=2)
+    assert_streamed_laws_equal_the_full_pass(loud(name, spec), *examples(spec))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_both_samplers_draw_the_same_image_from_the_same_noise(name: str) -> None:
-    model = loud(name, Spec(shape=(3, 4, 3), levels=17)).float()
-    draws = [
-        model.sample(4, generator=torch.Generator().manual_seed(3), streaming=streaming)
-        for streaming in (True, False)
-    ]
-    assert torch.equal(*draws)
+    assert torch.equal(*draw_both_ways(loud(name, Spec(shape=(3, 4, 3), levels=17)).float()))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,10 +1,19 @@
 """What is special to the pixel transformer: embeddings with a slope, places, caches."""
 
+from functools import partial
+
 import pytest
 import torch
+from autoregressive_checks import (
+    assert_a_rearranged_stream_goes_on,
+    assert_streamed_laws_equal_the_full_pass,
+    context,
+    draw_both_ways,
+    examples,
+    loud_model,
+)
 
 from genus import Spec, create
-from genus.families.autoregressive import Autoregressive
 from genus.nn.embedding import LevelEmbedding, NumberEmbedding, Rotation
 from genus.spec import Batch
 
@@ -12,26 +21,7 @@ SMALL = {"features": 16, "layers": 2, "heads": 2, "expansion": 2}
 POSITIONS = ["learned", "rotary"]
 SHAPES = [(1, 5, 4), (3, 3, 2), (1, 1, 6), (1, 6, 1), (3, 1, 1), (7,), (1,)]
 
-
-def loud(spec: Spec, **config: object) -> Autoregressive:
-    """A model in float64 whose weights are large enough for every dependence to show."""
-    torch.manual_seed(0)
-    model = create("pixel-transformer", spec, **{**SMALL, **config}).double()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 0.3 * torch.randn_like(parameter)
-    return model.eval()
-
-
-def context(model: Autoregressive) -> torch.Tensor:
-    """(D, D) boolean in the order of drawing: which input (column) moves which output (row)."""
-    torch.manual_seed(1)
-    D, order = model.spec.dims, model.order()
-    u = torch.randn(1, *model.spec.shape, dtype=torch.float64)
-    jacobian = torch.autograd.functional.jacobian(
-        lambda v: model.parameters_of(v, None).square().sum(-1), u
-    )
-    return jacobian.reshape(D, D)[order][:, order].abs() > 0
+loud = partial(loud_model, "pixel-transformer", **SMALL)
 
 
 @pytest.mark.parametrize("positions", POSITIONS)
@@ -40,21 +30,16 @@ def context(model: Autoregressive) -> torch.Tensor:
 def test_it_sees_everything_before_and_nothing_else(
     shape: tuple[int, ...], levels: int | None, positions: str
 ) -> None:
-    seen = context(loud(Spec(shape=shape, levels=levels), positions=positions, layers=1))
+    model = loud(Spec(shape=shape, levels=levels), positions=positions, layers=1)
+    seen = context(model, images=1)
     assert torch.equal(seen, torch.ones_like(seen).tril(-1))
 
 
 @pytest.mark.parametrize("positions", POSITIONS)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_streamed_laws_equal_the_full_pass(shape: tuple[int, ...], positions: str) -> None:
-    model = loud(Spec(shape=shape, levels=5, classes=2), positions=positions)
-    x = torch.randint(5, (3, *shape), generator=torch.Generator().manual_seed(0))
-    y = torch.tensor([0, 1, 1])
-    full = model.conditionals(x, y).logits.flatten(1, -2)
-    stream = model.stream(3, y)
-    for index in model.order().tolist():
-        torch.testing.assert_close(stream.next().logits, full[:, index], rtol=0, atol=1e-9)
-        stream.push(x.flatten(1)[:, index])
+    spec = Spec(shape=shape, levels=5, classes=2)
+    assert_streamed_laws_equal_the_full_pass(loud(spec, positions=positions), *examples(spec))
 
 
 def test_streamed_laws_of_real_numbers_equal_the_full_pass() -> None:
@@ -62,29 +47,14 @@ def test_streamed_laws_of_real_numbers_equal_the_full_pass() -> None:
     generator = torch.Generator().manual_seed(0)
     x, y = 50 + 9 * torch.randn(64, 4, generator=generator).double(), torch.arange(64) % 2
     model.initialise(Batch(x, y))
-    full, stream = model.conditionals(x, y), model.stream(64, y)
-    for index in range(4):
-        law = stream.next()
-        for part in ("logits", "location", "log_scale"):
-            expected = getattr(full, part)[:, index]
-            torch.testing.assert_close(getattr(law, part), expected, rtol=0, atol=1e-9)
-        stream.push(x[:, index])
+    assert_streamed_laws_equal_the_full_pass(model, x, y)
 
 
 @pytest.mark.parametrize("positions", POSITIONS)
 def test_a_rearranged_stream_goes_on_from_the_chosen_rows(positions: str) -> None:
-    model = loud(Spec(shape=(3, 2, 3), levels=5, classes=2), positions=positions)
-    x = torch.randint(5, (3, 3, 2, 3), generator=torch.Generator().manual_seed(0))
-    y, index = torch.tensor([0, 1, 1]), torch.tensor([2, 0, 0, 1])
-    full = model.conditionals(x[index], y[index]).logits.flatten(1, -2)
-    stream, order = model.stream(3, y), model.order().tolist()
-    for position, entry in enumerate(order):
-        if position == 7:
-            stream.select(index)
-        law = stream.next()
-        if position >= 7:
-            torch.testing.assert_close(law.logits, full[:, entry], rtol=0, atol=1e-9)
-        stream.push(x[index if position >= 7 else slice(None)].flatten(1)[:, entry])
+    spec = Spec(shape=(3, 2, 3), levels=5, classes=2)
+    model, rows = loud(spec, positions=positions), torch.tensor([2, 0, 0, 1])
+    assert_a_rearranged_stream_goes_on(model, *examples(spec), {7: rows})
 
 
 @pytest.mark.parametrize("positions", POSITIONS)
@@ -93,11 +63,7 @@ def test_both_samplers_draw_the_same_from_the_same_noise(
     shape: tuple[int, ...], positions: str
 ) -> None:
     model = loud(Spec(shape=shape, levels=17), positions=positions).float()
-    draws = [
-        model.sample(4, generator=torch.Generator().manual_seed(3), streaming=streaming)
-        for streaming in (True, False)
-    ]
-    assert torch.equal(*draws)
+    assert torch.equal(*draw_both_ways(model))
 
 
 @pytest.mark.parametrize("levels", [2, 3, 256])

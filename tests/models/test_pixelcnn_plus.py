@@ -1,9 +1,19 @@
 """What is special to PixelCNN++: full context, two streams at three resolutions, first lengths."""
 
 from collections import Counter
+from functools import partial
 
 import pytest
 import torch
+from autoregressive_checks import (
+    assert_a_rearranged_stream_goes_on,
+    assert_streamed_laws_equal_the_full_pass,
+    context,
+    draw_both_ways,
+    examples,
+    loud_model,
+)
+from torch import Tensor
 
 from genus import Spec, create
 from genus.config import build_config
@@ -16,35 +26,16 @@ from genus.spec import Batch
 SHAPES = [(1, 5, 4), (3, 3, 5), (1, 1, 6), (1, 7, 1), (3, 1, 1), (2, 6, 7)]
 LAWS = ["mixture", "categorical"]
 
-
-def loud(spec: Spec, **config: object) -> WholePixelNetwork:
-    """A model in float64 whose weights are large enough for every dependence to show."""
-    torch.manual_seed(0)
-    options = {"features": 6, "blocks": 1, "resolutions": 3, "mixtures": 3, **config}
-    model = create("pixelcnn++", spec, **options).double()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 0.3 * torch.randn_like(parameter)
-    return model.eval()
+loud = partial(loud_model, "pixelcnn++", features=6, blocks=1, resolutions=3, mixtures=3)
 
 
-def jacobian(model: WholePixelNetwork, what: str) -> torch.Tensor:
-    """(D, D): derivative of each sub-pixel's maps, or law, by each sub-pixel of the image."""
-    torch.manual_seed(1)
-    D, C = model.spec.dims, model.spec.shape[0]
-    total = torch.zeros(D, D, dtype=torch.float64)
+def context_of_maps(model: WholePixelNetwork) -> Tensor:
+    """As `context`, but for the maps, which are those of all colours of a pixel."""
 
-    def maps(u: torch.Tensor) -> torch.Tensor:
-        return model.maps(u, None).square().sum(1, keepdim=True).expand(-1, C, -1, -1)
+    def lengths(u: Tensor) -> Tensor:
+        return model.maps(u, None).square().sum(1, keepdim=True).expand_as(u)
 
-    def law(u: torch.Tensor) -> torch.Tensor:
-        return model.parameters_of(u, None).square().sum(-1)
-
-    for _ in range(3):
-        u = torch.randn(1, *model.spec.shape, dtype=torch.float64)
-        found = torch.autograd.functional.jacobian(maps if what == "maps" else law, u)
-        total += found.reshape(D, D).abs()
-    return total
+    return context(model, outputs=lengths)
 
 
 @pytest.mark.parametrize("shape", [(1, 5, 7), (1, 8, 8), (1, 7, 1), (1, 1, 6), (1, 2, 9)])
@@ -55,21 +46,17 @@ def test_it_sees_every_earlier_pixel_and_no_other(
     model = loud(
         Spec(shape=shape, levels=3), blocks=5 if resolutions == 1 else 2, resolutions=resolutions
     )
-    seen = jacobian(model, "maps") > 0
-    D = model.spec.dims
-    assert torch.equal(seen, torch.ones(D, D).tril(-1).bool())
+    seen = context_of_maps(model)
+    assert torch.equal(seen, torch.ones_like(seen).tril(-1))
 
 
 @pytest.mark.parametrize("law", LAWS)
 def test_colours_meet_in_the_law_alone(law: str) -> None:
     """The maps know no colour of their pixel; the law knows those before its own."""
     model = loud(Spec(shape=(3, 2, 3), levels=5), likelihood=law)
-    order = model.order()
     pixel = torch.arange(18) // 3
-    maps = (jacobian(model, "maps") > 0)[order][:, order]
-    assert torch.equal(maps, pixel[:, None] > pixel[None, :])
-    laws = (jacobian(model, "law") > 0)[order][:, order]
-    assert torch.equal(laws, torch.ones(18, 18).tril(-1).bool())
+    assert torch.equal(context_of_maps(model), pixel[:, None] > pixel[None, :])
+    assert torch.equal(context(model), torch.ones(18, 18).tril(-1).bool())
 
 
 @pytest.mark.parametrize("law", LAWS)
@@ -78,35 +65,17 @@ def test_colours_meet_in_the_law_alone(law: str) -> None:
 def test_streamed_laws_equal_the_full_pass(
     law: str, resolutions: int, shape: tuple[int, int, int]
 ) -> None:
-    model = loud(Spec(shape=shape, levels=5, classes=2), likelihood=law, resolutions=resolutions)
-    x = torch.randint(5, (3, *shape), generator=torch.Generator().manual_seed(0))
-    y = torch.tensor([0, 1, 1])
-    with torch.no_grad():
-        full = model.conditionals(x, y).log_probs().flatten(1, -2)
-        stream = model.stream(3, y)
-        for index in model.order().tolist():
-            streamed = stream.next().log_probs()
-            torch.testing.assert_close(streamed, full[:, index], rtol=0, atol=1e-9)
-            stream.push(x.flatten(1)[:, index])
+    spec = Spec(shape=shape, levels=5, classes=2)
+    model = loud(spec, likelihood=law, resolutions=resolutions)
+    assert_streamed_laws_equal_the_full_pass(model, *examples(spec))
 
 
 @pytest.mark.parametrize("when", range(1, 18, 4))
 def test_a_rearranged_stream_goes_on_from_the_other_rows(when: int) -> None:
     """The batch is swapped once, between colours of a pixel too: laws are those of the new rows."""
-    model = loud(Spec(shape=(2, 3, 3), levels=5, classes=2))
-    x = torch.randint(5, (2, 2, 3, 3), generator=torch.Generator().manual_seed(0))
-    y, swap = torch.tensor([0, 1]), torch.tensor([1, 0])
-    with torch.no_grad():
-        full = model.conditionals(x, y).log_probs().flatten(1, -2)
-        stream = model.stream(2, y)
-        rows = torch.arange(2)
-        for position, index in enumerate(model.order().tolist()):
-            law = stream.next()
-            if position == when:
-                stream.select(swap)
-                rows, law = rows[swap], stream.next()
-            torch.testing.assert_close(law.log_probs(), full[rows, index], rtol=0, atol=1e-9)
-            stream.push(x.flatten(1)[rows, index])
+    spec = Spec(shape=(2, 3, 3), levels=5, classes=2)
+    swap = {when: torch.tensor([1, 0])}
+    assert_a_rearranged_stream_goes_on(loud(spec), *examples(spec, 2), swap, after_the_law=True)
 
 
 @pytest.mark.parametrize("law", LAWS)
@@ -115,11 +84,7 @@ def test_both_samplers_draw_the_same_image_from_the_same_noise(
     law: str, shape: tuple[int, int, int]
 ) -> None:
     model = loud(Spec(shape=shape, levels=17), likelihood=law).float()
-    draws = [
-        model.sample(4, generator=torch.Generator().manual_seed(3), streaming=streaming)
-        for streaming in (True, False)
-    ]
-    assert torch.equal(*draws)
+    assert torch.equal(*draw_both_ways(model))
 
 
 def test_a_stream_does_the_work_of_one_pass() -> None:

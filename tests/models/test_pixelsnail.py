@@ -1,37 +1,24 @@
 """What is special to PixelSNAIL: attention that keeps the order of the colours, full context."""
 
+from functools import partial
+
 import pytest
 import torch
+from autoregressive_checks import (
+    assert_a_rearranged_stream_goes_on,
+    assert_streamed_laws_equal_the_full_pass,
+    context,
+    draw_both_ways,
+    examples,
+    loud_model,
+)
 
 from genus import Spec, create
-from genus.families.pixel import PixelNetwork
 
 SMALL = {"features": 12, "blocks": 1, "layers": 1, "key": 4, "value": 4, "hidden": 12}
 LAWS = ["auto", "mixture"]
 
-
-def loud(spec: Spec, **config: object) -> PixelNetwork:
-    """A model in float64 whose weights are large enough for every dependence to show."""
-    torch.manual_seed(0)
-    model = create("pixelsnail", spec, **{**SMALL, **config}).double()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 0.3 * torch.randn_like(parameter)
-    return model.eval()
-
-
-def context(model: PixelNetwork) -> torch.Tensor:
-    """(D, D) boolean in the order of drawing: which input (column) moves which output (row)."""
-    torch.manual_seed(1)
-    D, order = model.spec.dims, model.order()
-    total = torch.zeros(D, D, dtype=torch.float64)
-    for _ in range(3):
-        u = torch.randn(1, *model.spec.shape, dtype=torch.float64)
-        jacobian = torch.autograd.functional.jacobian(
-            lambda v: model.parameters_of(v, None).square().sum(-1), u
-        )
-        total += jacobian.reshape(D, D).abs()
-    return total[order][:, order] > 0
+loud = partial(loud_model, "pixelsnail", **SMALL)
 
 
 @pytest.mark.parametrize("law", LAWS)
@@ -66,29 +53,15 @@ def test_attention_is_what_sees_far() -> None:
 def test_streamed_laws_equal_the_full_pass(shape: tuple[int, int, int], law: str) -> None:
     spec = Spec(shape=shape, levels=5, classes=2)
     model = loud(spec, blocks=2, layers=2, heads=2, likelihood=law)
-    x = torch.randint(5, (3, *shape), generator=torch.Generator().manual_seed(0))
-    y = torch.tensor([0, 1, 1])
-    full = model.conditionals(x, y).log_probs().flatten(1, -2)
-    stream = model.stream(3, y)
-    for index in model.order().tolist():
-        torch.testing.assert_close(stream.next().log_probs(), full[:, index], rtol=0, atol=1e-9)
-        stream.push(x.flatten(1)[:, index])
+    assert_streamed_laws_equal_the_full_pass(model, *examples(spec))
 
 
 @pytest.mark.parametrize("law", LAWS)
 def test_a_rearranged_stream_goes_on_from_the_chosen_rows(law: str) -> None:
-    model = loud(Spec(shape=(3, 3, 4), levels=5, classes=2), blocks=2, likelihood=law)
-    x = torch.randint(5, (3, 3, 3, 4), generator=torch.Generator().manual_seed(0))
-    y, index = torch.tensor([0, 1, 1]), torch.tensor([2, 0, 0, 1])
-    full = model.conditionals(x[index], y[index]).log_probs().flatten(1, -2)
-    stream, order = model.stream(3, y), model.order().tolist()
-    for position, entry in enumerate(order):
-        if position == 16:  # between two colours of a pixel
-            stream.select(index)
-        drawn = stream.next()
-        if position >= 16:
-            torch.testing.assert_close(drawn.log_probs(), full[:, entry], rtol=0, atol=1e-9)
-        stream.push(x[index if position >= 16 else slice(None)].flatten(1)[:, entry])
+    spec = Spec(shape=(3, 3, 4), levels=5, classes=2)
+    model, rows = loud(spec, blocks=2, likelihood=law), torch.tensor([2, 0, 0, 1])
+    between_colours = 16
+    assert_a_rearranged_stream_goes_on(model, *examples(spec), {between_colours: rows})
 
 
 @pytest.mark.parametrize("law", LAWS)
@@ -97,11 +70,7 @@ def test_both_samplers_draw_the_same_image_from_the_same_noise(
     shape: tuple[int, ...], law: str
 ) -> None:
     model = loud(Spec(shape=shape, levels=17), blocks=2, likelihood=law).float()
-    draws = [
-        model.sample(4, generator=torch.Generator().manual_seed(3), streaming=streaming)
-        for streaming in (True, False)
-    ]
-    assert torch.equal(*draws)
+    assert torch.equal(*draw_both_ways(model))
 
 
 def test_masked_weights_are_zero_and_get_no_gradient() -> None:
