@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -25,6 +26,7 @@ from genus.evaluation.context import (
 from genus.families.autoregressive import Autoregressive
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
+CONTEXT_PAGE = DOCS / "guides" / "context.md"
 
 
 class Chosen(Autoregressive):
@@ -148,7 +150,7 @@ def build_context() -> ModuleType:
 def test_the_pictures_of_the_page_can_be_made(tmp_path, capsys) -> None:
     build_context().main(tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {path.name for path in (DOCS / "pictures").glob("*.png")}
+    assert names == set(re.findall(r"pictures/([\w-]+\.png)", CONTEXT_PAGE.read_text()))
     for name in names:
         with Image.open(tmp_path / name) as drawn, Image.open(DOCS / "pictures" / name) as kept:
             assert drawn.size == kept.size, f"{name} is out of date: python docs/build_context.py"
