@@ -80,7 +80,7 @@ class Bernoulli:
 
     def icdf(self, u: Tensor) -> Tensor:
         """Return levels (...) drawn by inverse transform of ``u`` (...)."""
-        return (u.double() >= (-self.logits.double()).sigmoid()).long()
+        return (u.double() >= self.logits.double().neg().sigmoid_()).long()
 
     def tempered(self, temperature: float) -> Bernoulli:
         """Return the law with logits divided by ``temperature``."""

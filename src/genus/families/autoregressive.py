@@ -144,7 +144,7 @@ class Autoregressive(DensityModel, abc.ABC):
         drawn: list[Tensor] = []
         with evaluating(self):
             stream = (self.stream if streaming else self.recompute)(len(u_BD), labels)
-            for u_B in u_BD.unbind(1):
+            for u_B in u_BD.double().T.contiguous().unbind(0):
                 law = stream.next()
                 drawn.append((law if temperature == 1 else law.tempered(temperature)).icdf(u_B))
                 stream.push(drawn[-1])

@@ -74,8 +74,12 @@ class PixelNetwork(Autoregressive, abc.ABC):
 
     def outputs(self, x_BFHW: Tensor, cursor: Cursor | None = None) -> Tensor:
         """Return the parameters ``(B, C, H, W, P)`` from what `maps` returns."""
-        h_BFHW = F.relu(self.penultimate(x_BFHW, cursor))
-        out_BCPHW: Tensor = self.last(h_BFHW, cursor).unflatten(1, (self.spec.shape[0], -1))
+        if cursor is not None:
+            h_BF = self.penultimate.step(x_BFHW.flatten(1), cursor).relu_()
+            out_BN = self.last.step(h_BF, cursor)
+            return out_BN.view(len(out_BN), self.spec.shape[0], 1, 1, self.likelihood.width)
+        h_BFHW = F.relu(self.penultimate(x_BFHW))
+        out_BCPHW: Tensor = self.last(h_BFHW).unflatten(1, (self.spec.shape[0], -1))
         return out_BCPHW.permute(0, 1, 3, 4, 2)
 
     def stream(self, n: int, y: Tensor | None = None) -> Stream:
@@ -195,27 +199,32 @@ class PixelStream:
         self.cursor = Cursor(*model.spec.shape[1:])
         self.colour, self.colours = 0, model.spec.shape[0]
         self.scaled_K = model.scaled(torch.arange(model.spec.levels_or_raise, device=model.device))
-        self.u_BC11 = self.scaled_K.new_zeros(n, self.colours, 1, 1)
+        self._fill(self.scaled_K.new_zeros(n, self.colours))
+
+    def _fill(self, u_BC: Tensor) -> None:
+        """Set the pixel at the cursor, of which the colours to come are zero."""
+        self.u_BC11, self.u_CB = u_BC[:, :, None, None], u_BC.unbind(1)
 
     @torch.no_grad()
     def next(self) -> Law:
         """Return the law ``(n,)`` of the next colour of the current pixel."""
         parameters_BC11P = self.model.parameters_of(self.u_BC11, self.y, self.cursor)
-        return self.model.likelihood(parameters_BC11P[:, self.colour, 0, 0])
+        return self.model.likelihood(parameters_BC11P.select(1, self.colour).flatten(1))
 
     @torch.no_grad()
     def push(self, value: Tensor) -> None:
         """Fix that colour; after the last one, go to the next pixel."""
-        self.u_BC11.select(1, self.colour).copy_(self.scaled_K[value].view(-1, 1, 1))
+        self.u_CB[self.colour].copy_(self.scaled_K.index_select(0, value))
         self.colour += 1
         if self.colour == self.colours:
             self.model.remember(self.u_BC11, self.cursor)
             self.cursor.record(self.u_BC11)
             self.cursor.advance()
-            self.colour, self.u_BC11 = 0, torch.zeros_like(self.u_BC11)
+            self.colour = 0
+            self.u_BC11.zero_()
 
     def select(self, index_B: Tensor) -> None:
         """Rearrange the batch: row i goes on from what row ``index_B[i]`` has drawn so far."""
-        self.u_BC11 = self.u_BC11[index_B]
+        self._fill(self.u_BC11[index_B].flatten(1))
         self.y = None if self.y is None else self.y[index_B]
         self.cursor.select(index_B)

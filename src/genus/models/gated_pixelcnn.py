@@ -10,12 +10,11 @@ References:
 # Shapes: B batch, C colours, H height, W width, F features, G = 2 F both parts of a gate.
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from genus.config import check_odd, check_positive, check_share
 from genus.errors import ConfigError
@@ -23,7 +22,7 @@ from genus.families.pixel import PixelNetwork
 from genus.nn.causal import CausalConv2d, RowConv2d
 from genus.nn.cursor import Cursor
 from genus.nn.gated_layer import GatedLayer, features_last
-from genus.nn.gates import tanh_gate
+from genus.nn.gated_stack import GatedStack
 from genus.nn.position import PositionBias
 from genus.registry import register
 from genus.spec import Spec
@@ -86,8 +85,6 @@ class GatedPixelCNN(PixelNetwork):
                 )
 
     config: Config
-    layers: Any
-    """A `GatedLayer` for each of the layers."""
     learning_rate = 2e-3
     batch_size = 16
     tiny: ClassVar = {"features": 12, "layers": 2, "kernel": 3, "hidden": 24}
@@ -119,7 +116,7 @@ class GatedPixelCNN(PixelNetwork):
         size = config.features, *spec.shape[1:]
         self.position = PositionBias(*size) if config.positions else None
         self.left = CausalConv2d("A", C, config.features, (1, config.kernel), colours=C)
-        self.layers = nn.ModuleList(
+        self.layers = GatedStack(
             GatedLayer(config.features, config.span, spec.classes, C, config.dropout)
             for _ in range(config.layers)
         )
@@ -128,36 +125,19 @@ class GatedPixelCNN(PixelNetwork):
     def maps(self, u_BCHW: Tensor, y_B: Tensor | None, cursor: Cursor | None = None) -> Tensor:
         """Return the features ``(B, F, H, W)`` of the horizontal stack."""
         if cursor is None:
-            h_BFHW = features_last(self.left(u_BCHW))
-            for layer, across_BGHW in zip(self.layers, self._down(u_BCHW, y_B), strict=True):
-                h_BFHW = layer.along(h_BFHW, across_BGHW)
-            return F.relu(h_BFHW)
-        across = cursor.once_a_row(self, lambda: self._rows(u_BCHW, y_B, cursor))
-        h_BF = self.left.step(u_BCHW.flatten(1), cursor)
-        for layer, across_BG in zip(self.layers, across, strict=True):
-            h_BF = layer.step(h_BF, across_BG, cursor)
-        return F.relu(h_BF)[:, :, None, None]
+            h_BFHW, v_BFHW = features_last(self.left(u_BCHW)), features_last(self._rows(u_BCHW))
+            return F.relu(self.layers(h_BFHW, v_BFHW, y_B))
+        if cursor.enters(self):
+            self.layers.take_row(self._rows(cursor.above(u_BCHW), cursor), y_B, cursor)
+        h_BF = self.layers.step(self.left.step(u_BCHW.flatten(1), cursor), cursor)
+        return h_BF.relu_().view(*h_BF.shape, 1, 1)
 
     def remember(self, u_BC11: Tensor, cursor: Cursor) -> None:
         """Take in the pixel: only the first horizontal layer has not seen its last colour."""
         self.left.remember(u_BC11, cursor)
 
-    def _rows(self, u_BC11: Tensor, y_B: Tensor | None, cursor: Cursor) -> list[Tensor]:
-        """Return what the vertical stack adds to each layer at the cursor's row, ``(B, G, W)``."""
-        above_BC1W = cursor.above(u_BC11)
-        return [row_BG1W.squeeze(2) for row_BG1W in self._down(above_BC1W, y_B, cursor)]
-
-    def _down(
-        self, u_BCHW: Tensor, y_B: Tensor | None, cursor: Cursor | None = None
-    ) -> Iterator[Tensor]:
-        """Yield what the vertical stack adds to each layer of the horizontal one."""
-        v_BFHW = self.above(u_BCHW, cursor)
-        if self.position is not None:  # told to one stack, known to both
-            v_BFHW = self.position(v_BFHW, cursor)
-        if cursor is None:
-            v_BFHW = features_last(v_BFHW)
-        for number, layer in enumerate(self.layers, start=1):
-            v_BGHW, across_BGHW = layer.down(v_BFHW, y_B, cursor)
-            yield across_BGHW
-            if number < len(self.layers):  # nobody asks for the last layer's
-                v_BFHW = layer.dropout(tanh_gate(v_BGHW))
+    def _rows(self, u_BCHW: Tensor, cursor: Cursor | None = None) -> Tensor:
+        """Return the first map of the vertical stack; with a cursor, its row there."""
+        v_BFHW: Tensor = self.above(u_BCHW, cursor)
+        # The position is told to one stack, and known to both.
+        return v_BFHW if self.position is None else self.position(v_BFHW, cursor)

@@ -96,19 +96,15 @@ class CausalConv2d(nn.Conv2d):
         """Return the weight ``(O, I, R, S)`` with zeros where the mask is."""
         return self.weight if self.mask is None else self.weight * self.mask
 
-    def forward(
-        self, x_BIHW: Tensor, cursor: Cursor | None = None, plus: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, x_BIHW: Tensor, cursor: Cursor | None = None) -> Tensor:
         """Return ``(B, O, H, W)``; with a cursor, the map's one pixel at the cursor.
 
         Args:
             x_BIHW: the input; with a cursor, its pixel ``(B, I, 1, 1)``.
             cursor: where the stream is, or None for the whole map.
-            plus: a map of the output's shape to be added to it.
         """
         if cursor is not None:
-            more = None if plus is None else plus.flatten(1)
-            return self.step(x_BIHW.flatten(1), cursor, more)[:, :, None, None]
+            return self.step(x_BIHW.flatten(1), cursor)[:, :, None, None]
         rows, columns = self.kernel_size
         side, weight = columns // 2, self.causal_weight()
         if rows == 1:  # nothing to the right of the centre is ever seen
@@ -116,8 +112,7 @@ class CausalConv2d(nn.Conv2d):
             padded = F.pad(x_BIHW, (side, 0)) if side else x_BIHW
         else:
             padded = F.pad(x_BIHW, (side, columns - 1 - side, rows - 1, 0))
-        out_BOHW = F.conv2d(padded, weight, self.bias)
-        return out_BOHW if plus is None else out_BOHW + plus
+        return F.conv2d(padded, weight, self.bias)
 
     def remember(self, x_BI11: Tensor, cursor: Cursor) -> None:
         """Take in the pixel at the cursor, in place of what the last call showed of it."""
@@ -126,7 +121,8 @@ class CausalConv2d(nn.Conv2d):
     def step(self, x_BI: Tensor, cursor: Cursor, plus_BO: Tensor | None = None) -> Tensor:
         """Return the pixel at the cursor as a vector ``(B, O)``, from its own as a vector.
 
-        What it sees of the rows above comes from one step for the whole row.
+        What it sees of the rows above comes from one step for the whole row. A vector that is to
+        be added to the result costs nothing when it is given here.
         """
         weight_XO, own = cursor.constant(self, self._own_weight), self.bias
         if self.rows_above:
@@ -156,10 +152,10 @@ class CausalConv2d(nn.Conv2d):
 
     def _above_weight(self) -> Tensor:
         """Return the kernel on the rows above as a matrix, ``((R - 1) S I, O)``."""
-        return _as_matrix(self.causal_weight()[:, :, :-1])
+        return kernel_matrix(self.causal_weight()[:, :, :-1])
 
 
-def _as_matrix(weight_OIRS: Tensor) -> Tensor:
+def kernel_matrix(weight_OIRS: Tensor) -> Tensor:
     """Return a kernel as the matrix ``(R S I, O)`` that `Cursor.patches` are multiplied by."""
     return weight_OIRS.permute(2, 3, 1, 0).flatten(0, 2).contiguous()
 
@@ -209,6 +205,6 @@ class RowConv2d(nn.Conv2d):
         if self.strict and cursor.row == 0:  # there is no row above the first
             row_WBI = torch.zeros_like(row_WBI)
         windows = cursor.patches(self, row_WBI, rows, columns)
-        weight_XO = cursor.constant(self, lambda: _as_matrix(self.weight))
+        weight_XO = cursor.constant(self, lambda: kernel_matrix(self.weight))
         out_WBO = _affine(windows, weight_XO, self.bias).view(W, B, self.out_channels)
         return out_WBO.permute(1, 2, 0).unsqueeze(2)

@@ -19,9 +19,13 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+
+T = TypeVar("T")
+Constant = TypeVar("Constant", Tensor, tuple[Tensor, ...])
 
 
 class Line:
@@ -85,7 +89,8 @@ class Cursor:
         self._row_of: dict[Hashable, int] = {}
         self._rows: dict[Hashable, list[Tensor]] = {}
         self._columns: dict[Hashable, list[tuple[Tensor, ...]]] = {}
-        self._constants: dict[Hashable, Tensor] = {}
+        self._constants: dict[Hashable, Any] = {}
+        self._views: dict[Hashable, Any] = {}
         self._halves: dict[Hashable, Cursor] = {}
 
     def advance(self) -> None:
@@ -97,8 +102,8 @@ class Cursor:
     def record(self, u_BC11: Tensor) -> None:
         """Keep the image's own pixel at the cursor, for what is computed when a row is complete."""
         self.put(Cursor, u_BC11.flatten(1))
-        above_BC1W = self.above(u_BC11)
         if self.column == self.width - 1:
+            above_BC1W = self.above(u_BC11)
             above_BC1W.copy_(self._lines[Cursor].row().permute(1, 2, 0).unsqueeze(2))
 
     def above(self, like_BC11: Tensor) -> Tensor:
@@ -131,8 +136,7 @@ class Cursor:
             self._row_of[key] = self.row
             self._memory[key] = like_BF.new_zeros(*like_BF.shape[:2], depth, self.width + 2 * pad)
         rows_BFRW = self._memory[key]
-        if self._row_of[key] != self.row:
-            self._row_of[key] = self.row
+        if self.enters(key):
             rows_BFRW[:, :, :-1] = rows_BFRW[:, :, 1:].clone()
             rows_BFRW[:, :, -1] = 0
         return rows_BFRW
@@ -188,6 +192,12 @@ class Cursor:
         seen = [ring_RWBF[r, s : s + W] for r in oldest_first for s in range(columns)]
         return torch.cat(seen, -1).flatten(0, 1)
 
+    def enters(self, key: Hashable) -> bool:
+        """Return whether this is the first time that a key asks at this row."""
+        entered = self._row_of.get(key) != self.row
+        self._row_of[key] = self.row
+        return entered
+
     def once_a_row(self, key: Hashable, compute: Callable[[], Sequence[Tensor]]) -> list[Tensor]:
         """Return maps at the cursor: ``(B, F, 1, 1)`` of rows ``(B, F, 1, W)``.
 
@@ -195,8 +205,7 @@ class Cursor:
         must follow from the rows above alone, and nobody may write to them afterwards. Of rows
         ``(B, F, W)`` the vectors ``(B, F)`` are returned.
         """
-        if self._row_of.get(key) != self.row:
-            self._row_of[key] = self.row
+        if self.enters(key):
             self._keep(key, compute())
         column = self.column
         return [columns[column] for columns in self._columns[key]]
@@ -208,14 +217,24 @@ class Cursor:
             (row.unsqueeze(-1) if row.dim() == 4 else row).unbind(0) for row in self._rows[key]
         ]
 
-    def constant(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
-        """Return a tensor that is the same at every position, such as a weight times its mask.
+    def constant(self, key: Hashable, make: Callable[[], Constant]) -> Constant:
+        """Return what is the same at every position, such as a weight times its mask.
+
+        It is a tensor, or a tuple of tensors where it is wanted in parts.
 
         The weights of the network must not change during a stream.
         """
         if key not in self._constants:
             self._constants[key] = make()
-        return self._constants[key]
+        constant: Constant = self._constants[key]
+        return constant
+
+    def views(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return views of what is remembered and room to compute in, made anew after `select`."""
+        if key not in self._views:
+            self._views[key] = make()
+        views: T = self._views[key]
+        return views
 
     def half(self, key: Hashable) -> Cursor:
         """Return the cursor of a map of half the size, at half the position, rounded down."""
@@ -227,6 +246,7 @@ class Cursor:
 
     def select(self, index_B: Tensor) -> None:
         """Rearrange the batch: row i goes on from what row ``index_B[i]`` remembers."""
+        self._views.clear()
         for key, tensor in self._memory.items():
             self._memory[key] = _chosen(tensor, index_B)
         for line in self._lines.values():
@@ -238,10 +258,12 @@ class Cursor:
 
     def bytes(self) -> int:
         """Return how much memory the stream holds."""
-        kept = [*self._memory.values(), *self._constants.values()]
-        kept += [line.kept_BX for line in self._lines.values()]
+        kept = [*self._memory.values(), *(line.kept_BX for line in self._lines.values())]
         kept += [row for rows in self._rows.values() for row in rows]
-        own = sum(t.untyped_storage().nbytes() for t in kept)
+        for constant in self._constants.values():
+            kept += constant if isinstance(constant, tuple) else [constant]
+        storages = {s.data_ptr(): s.nbytes() for s in (t.untyped_storage() for t in kept)}
+        own = sum(storages.values())
         return own + sum(half.bytes() for half in self._halves.values())
 
 

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from genus.nn.causal import CausalConv2d, RowConv2d
-from genus.nn.cursor import Cursor
 from genus.nn.gates import tanh_gate
 
 GAIN = 3.0
@@ -39,7 +38,7 @@ class GatedLayer(nn.Module):
 
     Example:
         >>> layer = GatedLayer(4, 3, None, colours=1, dropout=0.0)
-        >>> gates, across = layer.down(torch.zeros(2, 4, 5, 6), None, None)
+        >>> gates, across = layer.down(torch.zeros(2, 4, 5, 6), None)
         >>> gates.shape, layer.along(torch.zeros(2, 4, 5, 6), across).shape
         (torch.Size([2, 8, 5, 6]), torch.Size([2, 4, 5, 6]))
     """
@@ -67,25 +66,16 @@ class GatedLayer(nn.Module):
         vertical_BG11, horizontal_BG11 = self.bias(y_B)[:, :, None, None].chunk(2, 1)
         return vertical_BG11, horizontal_BG11
 
-    def down(
-        self, v_BFHW: Tensor, y_B: Tensor | None, cursor: Cursor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Return the vertical gates' inputs and what they add to the horizontal ones.
-
-        Maps ``(B, G, H, W)``; with a cursor, the row ``(B, G, 1, W)`` at the cursor.
-        """
-        condition, v_BGHW = self.condition(y_B), self.vertical(v_BFHW, cursor)
+    def down(self, v_BFHW: Tensor, y_B: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the vertical gates' inputs and what they add to the horizontal ones, ``G``."""
+        condition, v_BGHW = self.condition(y_B), self.vertical(v_BFHW)
         if condition is None:
-            return v_BGHW, self.across(v_BGHW, cursor)
+            return v_BGHW, self.across(v_BGHW)
         v_BGHW = v_BGHW + condition[0]
-        return v_BGHW, self.across(v_BGHW, cursor) + condition[1]
+        return v_BGHW, self.across(v_BGHW) + condition[1]
 
     def along(self, h_BFHW: Tensor, across_BGHW: Tensor) -> Tensor:
         """Return the next horizontal map."""
-        g_BFHW = self.dropout(tanh_gate(self.horizontal(h_BFHW, plus=across_BGHW)))
-        out_BFHW: Tensor = self.out(g_BFHW, plus=h_BFHW)
+        g_BFHW = self.dropout(tanh_gate(self.horizontal(h_BFHW) + across_BGHW))
+        out_BFHW: Tensor = h_BFHW + self.out(g_BFHW)
         return out_BFHW
-
-    def step(self, h_BF: Tensor, across_BG: Tensor, cursor: Cursor) -> Tensor:
-        """Return the next horizontal map at the cursor, ``(B, F)``; no dropout, as for drawing."""
-        return self.out.step(tanh_gate(self.horizontal.step(h_BF, cursor, across_BG)), cursor, h_BF)

@@ -6,7 +6,12 @@ r"""Gates: half of the features of a map, times the logistic of the other half.
 In training a gate written in plain operations takes nearly as long as the convolution before it:
 maps have their features last in memory, so that the halves of a pixel have gaps between them, and
 functions over memory with gaps are several times slower; and on the way back two gradients are
-padded with zeros and added. The functions here avoid both.
+padded with zeros and added. The functions here avoid both. They form
+
+.. math:: \tanh a = 2 \sigma(2 a) - 1,
+
+for on a processor a logistic takes a fraction of the time of a tanh; the result is as exact next to
+its bound of one, and next to zero off by one rounding of one at most.
 
 References:
     | Conditional Image Generation with PixelCNN Decoders (van den Oord et al., 2016)
@@ -39,7 +44,7 @@ def tanh_gate(x_BGHW: Tensor) -> Tensor:
         out_BFHW: Tensor = _TanhGate.apply(x_BGHW)  # type: ignore[no-untyped-call]
         return out_BFHW
     value, share = x_BGHW.chunk(2, 1)
-    return value.tanh() * share.sigmoid()
+    return value.mul(2).sigmoid_().mul_(2).sub_(1).mul_(share.sigmoid())
 
 
 def glu(x_BGHW: Tensor) -> Tensor:
@@ -57,7 +62,7 @@ def glu(x_BGHW: Tensor) -> Tensor:
 
 
 class _TanhGate(torch.autograd.Function):
-    """Copies without gaps, and tanh(a) = 2 sigmoid(2 a) - 1, for tanh is slow in bfloat16."""
+    """Runs over copies without gaps, and forms a tanh from a logistic."""
 
     @staticmethod
     def forward(ctx: Any, x_BGHW: Tensor) -> Tensor:
