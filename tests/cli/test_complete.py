@@ -252,7 +252,7 @@ def test_few_particles_are_remarked_upon(cli, run):
         (("--lower-half", "--index", "0-99", "-n", 1000), ("makes 100,000 completions",)),
         (("--lower-half", "--temperature", 0), ("--temperature 0.0 must be at least 0.01",)),
         (("--lower-half", "--temperature", -1), ("--temperature -1.0 must be at least",)),
-        (("--lower-half", "--temperature", "nan"), ("--temperature nan must be",)),
+        (("--lower-half", "--temperature", "nan"), ("--temperature nan must be a number",)),
         (("--lower-half", "--temperature", "inf"), ("--temperature inf must be at most 100",)),
         (("--lower-half", "--particles", 0), ("--particles 0 must be at least 1; 64 is usual",)),
         (("--lower-half", "--particles", 10**8), ("--particles 100,000,000 must be at most",)),

@@ -125,7 +125,7 @@ def test_a_failed_write_leaves_the_old_file(cli, run):
         (("-n", "-5"), ("-n -5 must be at least 1",)),
         (("-n", "many"), ('"many"',)),
         (("--temperature", 0), ("--temperature 0.0 must be at least 0.01",)),
-        (("--temperature", "nan"), ("--temperature nan must be",)),
+        (("--temperature", "nan"), ("--temperature nan must be a number",)),
         (("--seed", -1), ("--seed -1 must be at least 0",)),
         (("--seed", 2**64), ("--seed 18,446,744,073,709,551,616 must be at most",)),
         (("--class", 10), ("--class 10 must be at most 9; the run knows 10 classes",)),

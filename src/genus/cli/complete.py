@@ -59,7 +59,8 @@ class DrawOptions:
         """Raise `UsageError` with all numbers that are out of range."""
         from genus.families.completion import MOST_PARTICLES
 
-        problems, parts = Problems(), "complete in several parts, each with its own --seed"
+        problems = Problems()
+        parts = "for more, complete in several parts, each with its own --seed"
         with problems.collect():
             within(self.n, 1, MOST_WAYS, "-n", parts)
         with problems.collect():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -106,6 +107,8 @@ def within(value: float, low: float, high: float, option: str, remedy: str) -> N
     """
     if not low <= value <= high:
         limit = f"at least {low:,}" if value < low else f"at most {high:,}"
+        if math.isnan(value):
+            limit = f"a number from {low:,} to {high:,}"
         raise UsageError(f"{option} {value:,} must be {limit}; {remedy}")
 
 

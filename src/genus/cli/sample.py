@@ -78,7 +78,9 @@ def _check(
 
     problems = Problems()
     with problems.collect():
-        within(n, 1, MOST_SAMPLES, "-n", "draw in several parts, each with its own --seed")
+        within(
+            n, 1, MOST_SAMPLES, "-n", "for more, draw in several parts, each with its own --seed"
+        )
     with problems.collect():
         check_seed(seed)
     with problems.collect():
