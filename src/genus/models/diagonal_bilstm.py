@@ -75,8 +75,6 @@ class DiagonalBiLSTM(LayeredPixelNetwork):
             check_share(self, "dropout")
 
     config: Config
-    learning_rate = 2e-3
-    batch_size = 16
     tiny: ClassVar = {"features": 12, "layers": 2, "kernel": 3, "hidden": 12}
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "mnist": {"features": 32, "layers": 7, "kernel": 7, "positions": False, "hidden": 32},

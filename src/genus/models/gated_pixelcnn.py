@@ -85,8 +85,6 @@ class GatedPixelCNN(PixelNetwork):
                 )
 
     config: Config
-    learning_rate = 2e-3
-    batch_size = 16
     tiny: ClassVar = {"features": 12, "layers": 2, "kernel": 3, "hidden": 24}
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         # The paper gives the sizes for ImageNet; those of the others are ours.

@@ -95,6 +95,8 @@ class MultiscalePixelRNN(Autoregressive):
                 raise ConfigError(f"scale={self.scale} must be at least 2")
 
     config: Config
+    learning_rate = PixelNetwork.learning_rate
+    batch_size = PixelNetwork.batch_size
     tiny: ClassVar[dict[str, Any]] = {
         "small_features": 12,
         "small_layers": 1,

@@ -97,8 +97,6 @@ class PixelCNN(LayeredPixelNetwork):
             check_share(self, "dropout")
 
     config: Config
-    learning_rate = 2e-3
-    batch_size = 16
     representative = True
     tiny: ClassVar = {"features": 12, "layers": 2, "kernel": 3, "hidden": 12}
     presets: ClassVar[dict[str, dict[str, Any]]] = {

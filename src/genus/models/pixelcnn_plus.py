@@ -76,7 +76,6 @@ class PixelCNNPlusPlus(WholePixelNetwork):
 
     config: Config
     learning_rate = 3e-3
-    batch_size = 16
     tiny: ClassVar = {"features": 6, "blocks": 1, "resolutions": 2, "mixtures": 2}
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "cifar10": {"features": 192, "blocks": 5, "positions": False, "dropout": 0.5},

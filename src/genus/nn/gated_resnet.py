@@ -1,4 +1,4 @@
-"""The gated residual block of PixelCNN++ and the activation that it is named for.
+"""The gated residual block of PixelCNN++.
 
 References:
     | PixelCNN++ (Salimans et al., 2017), https://arxiv.org/abs/1701.05517
@@ -9,23 +9,12 @@ References:
 # Shapes: B batch, F features, H height, W width.
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genus.nn.concat_elu import concat_elu
 from genus.nn.cursor import Cursor
 from genus.nn.gates import glu
 from genus.nn.weight_norm import NormedPixelConv2d, NormedRowConv2d
-
-
-def concat_elu(x_BFHW: Tensor) -> Tensor:
-    """Return ``(B, 2 F, H, W)``, the exponential linear units of x and of -x.
-
-    Example:
-        >>> concat_elu(torch.full((1, 1, 1, 1), 2.0)).flatten()
-        tensor([ 2.0000, -0.8647])
-    """
-    return F.elu(torch.cat([x_BFHW, -x_BFHW], 1))
 
 
 class GatedResnet(nn.Module):

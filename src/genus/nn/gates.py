@@ -75,7 +75,7 @@ class _TanhGate(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad_BFHW: Tensor) -> Tensor:
         value, share = ctx.saved_tensors
-        grad_BGHW, (to_value, to_share) = _both_halves(grad_BFHW)
+        grad_BGHW, (to_value, to_share) = both_halves(grad_BFHW)
         tanh_backward(grad_BFHW * share, value, grad_input=to_value)
         sigmoid_backward(grad_BFHW * value, share, grad_input=to_share)
         return grad_BGHW
@@ -95,18 +95,18 @@ class _Glu(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad_BFHW: Tensor) -> Tensor:
         value, open_BFHW = ctx.saved_tensors
-        grad_BGHW, (to_value, to_share) = _both_halves(grad_BFHW)
+        grad_BGHW, (to_value, to_share) = both_halves(grad_BFHW)
         torch.mul(grad_BFHW, open_BFHW, out=to_value)
         sigmoid_backward(grad_BFHW * value, open_BFHW, grad_input=to_share)
         return grad_BGHW
 
 
-def _both_halves(grad_BFHW: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Return room for the gradient of both halves, laid out as what it follows from, and those."""
-    B, F, H, W = grad_BFHW.shape
-    last = grad_BFHW.is_contiguous(memory_format=torch.channels_last)
+def both_halves(like_BFHW: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Return room for twice the features, in the layout of a map, and both halves of that room."""
+    B, F, H, W = like_BFHW.shape
+    last = like_BFHW.is_contiguous(memory_format=torch.channels_last)
     layout = torch.channels_last if last else torch.contiguous_format
-    grad_BGHW = torch.empty(
-        (B, 2 * F, H, W), dtype=grad_BFHW.dtype, device=grad_BFHW.device, memory_format=layout
+    room_BGHW = torch.empty(
+        (B, 2 * F, H, W), dtype=like_BFHW.dtype, device=like_BFHW.device, memory_format=layout
     )
-    return grad_BGHW, grad_BGHW.chunk(2, 1)
+    return room_BGHW, room_BGHW.chunk(2, 1)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from genus.nn.concat_elu import concat_elu
 from genus.nn.cursor import Cursor
-from genus.nn.gated_resnet import GatedResnet, concat_elu
+from genus.nn.gated_resnet import GatedResnet
 from genus.nn.rescale import HalvedPixels, HalvedRows
 from genus.nn.weight_norm import NormedPixelConv2d, NormedRowConv2d
 
