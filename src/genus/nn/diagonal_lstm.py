@@ -87,8 +87,7 @@ class DiagonalLSTM(nn.Module):
         """Advance one pixel from the left; the half from the right runs when a row is complete."""
         run_row = partial(self._row_from_the_right, x_BI, cursor)
         [right_BF11] = cursor.once_a_row((self, "right"), lambda: [run_row()])
-        self._inputs(x_BI, cursor)[:, cursor.column] = x_BI
-        return right_BF11 + self._pixel_from_the_left(x_BI, cursor)[:, :, None, None]
+        return right_BF11 + self._pixel_from_the_left(x_BI, cursor).view_as(right_BF11)
 
     def _inputs(self, x_BI: Tensor, cursor: Cursor) -> Tensor:
         """Return the inputs ``(B, W, I)`` of the row that is under way, or was just completed."""
@@ -97,18 +96,28 @@ class DiagonalLSTM(nn.Module):
 
     def _pixel_from_the_left(self, x_BI: Tensor, cursor: Cursor) -> Tensor:
         """Return the states ``(B, F)`` of the half from the left at the cursor."""
-        column, row = cursor.column, cursor.row % 2
+        place = self, cursor.row % 2, cursor.column
+        read_and_written = cursor.views(place, lambda: self._from_the_left(x_BI, cursor))
+        above_BF, beside_h, beside_c, input_BI, own_h, own_c = read_and_written
+        input_BI.copy_(x_BI)
+        weights = cursor.constant((self, 0), partial(self._as_lstm, 0))
+        joint_BK = torch.cat([x_BI, above_BF], 1)
+        h_BF, c_BF = torch.lstm_cell(joint_BK, (beside_h, beside_c), *weights)
+        own_h.copy_(h_BF)
+        own_c.copy_(c_BF)
+        return h_BF
+
+    def _from_the_left(self, x_BI: Tensor, cursor: Cursor) -> tuple[Tensor, ...]:
+        """Return what the half from the left reads and writes at the cursor: h or c, ``(B, F)``."""
+        row, column = cursor.row % 2, cursor.column
         # Two rows take turns, with a column to the left of the image; all starts as it is outside.
         outside_S = self.initial[0].flatten()
         states_BRWS = cursor.memory(
             (self, "left"), lambda: outside_S.repeat(len(x_BI), 2, cursor.width + 1, 1)
         )
         above_BF = states_BRWS[:, 1 - row, column + 1, : self.features]
-        beside = states_BRWS[:, row, column].chunk(2, -1)
-        joint_BK = torch.cat([x_BI, above_BF], 1)
-        h_BF, c_BF = torch.lstm_cell(joint_BK, beside, *self._as_lstm(0, cursor))
-        states_BRWS[:, row, column + 1] = torch.cat([h_BF, c_BF], 1)
-        return h_BF
+        beside, own = (states_BRWS[:, row, c].chunk(2, -1) for c in (column, column + 1))
+        return above_BF, *beside, self._inputs(x_BI, cursor)[:, column], *own
 
     def _row_from_the_right(self, x_BI: Tensor, cursor: Cursor) -> Tensor:
         """Return what the half from the right says to the cursor's row, ``(B, F, 1, W)``.
@@ -123,23 +132,19 @@ class DiagonalLSTM(nn.Module):
         above_BWF = cursor.memory((self, "right"), lambda: h_F.repeat(B, W, 1))
         joint_BWK = torch.cat([self._inputs(x_BI, cursor).flip(1), above_BWF], 2)
         start = [s.expand(1, B, -1).contiguous() for s in (h_F, c_F)]
-        weights = self._as_lstm(1, cursor)
+        weights = list(cursor.constant((self, 1), partial(self._as_lstm, 1)))
         h_BWF = torch.lstm(joint_BWK, start, weights, True, 1, 0.0, False, False, True)[0]
         above_BWF.copy_(h_BWF)
         return h_BWF.flip(1).transpose(1, 2).unsqueeze(2)
 
-    def _as_lstm(self, direction: int, cursor: Cursor) -> list[Tensor]:
-        """Return a half's weights as `torch.lstm` has them."""
-        return [
-            cursor.constant((self, direction, part), partial(self._lstm_part, direction, part))
-            for part in range(4)
-        ]
+    def _as_lstm(self, direction: int) -> tuple[Tensor, ...]:
+        """Return a half's weights as `torch.lstm` has them.
 
-    def _lstm_part(self, direction: int, part: int) -> Tensor:
-        """Return one of four: weights of input and state above, of the state beside, two biases."""
+        They are the weights of input and state above, of the state beside, and two biases.
+        """
         above_FG, beside_FG = self.state_to_state[direction].chunk(2)
         bias_G = self._bias()[direction]
         joint_GK = torch.cat([self._weight()[direction], above_FG.mT], 1)
         parts = joint_GK, beside_FG.mT, bias_G, torch.zeros_like(bias_G)
-        o, f, i, g = parts[part].chunk(4)  # the paper's order; torch has another
-        return torch.cat([i, f, g, o])
+        # The gates are o, f, i, g in the paper; torch has another order.
+        return tuple(torch.cat([i, f, g, o]) for o, f, i, g in (part.chunk(4) for part in parts))
