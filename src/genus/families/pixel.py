@@ -116,9 +116,9 @@ class LayeredPixelNetwork(PixelNetwork, abc.ABC):
         self.first = CausalConv2d("A", C, features, (self.config.kernel,) * 2, colours=C)
         placed = getattr(self.config, "positions", False)
         self.position = PositionBias(features, *spec.shape[1:]) if placed else None
-        self.layers = nn.ModuleList(self.build_layer() for _ in range(layers))
+        self.layers: Any = nn.ModuleList(self.build_layer() for _ in range(layers))
         skips = layers if getattr(self.config, "skips", False) else 0
-        self.skips = nn.ModuleList(
+        self.skips: Any = nn.ModuleList(
             CausalConv2d("B", features, features, (1, 1), colours=C) for _ in range(skips)
         )
         self.biases: nn.Conv2d | None = None
@@ -126,7 +126,10 @@ class LayeredPixelNetwork(PixelNetwork, abc.ABC):
 
     @abc.abstractmethod
     def build_layer(self) -> nn.Module:
-        """Return a layer that is called with maps, labels or None, and a cursor or None."""
+        """Return a layer.
+
+        It is called with maps and labels or None, and has ``step`` for the pixel at a cursor.
+        """
 
     def condition_on(self, features: int) -> None:
         """Make the network one given a map of so many features, which biases every layer."""
@@ -152,19 +155,40 @@ class LayeredPixelNetwork(PixelNetwork, abc.ABC):
             given_BGHW: the map that the network is conditioned on, if it is; a stream has what it
                 says in its cursor.
         """
+        if cursor is not None:
+            x_BF = self._step(u_BCHW.flatten(1), y_B, cursor, given_BGHW)
+            return x_BF.relu_().view(*x_BF.shape, 1, 1)
         # Features last in memory throughout: one layout change here, or one in every sum below.
-        x_BFHW = self.first(u_BCHW, cursor)
+        x_BFHW = self.first(u_BCHW)
         if self.position is not None:
-            x_BFHW = self.position(x_BFHW, cursor)
+            x_BFHW = self.position(x_BFHW)
         x_BFHW = x_BFHW.contiguous(memory_format=torch.channels_last)
-        biases, skipped = self._biases_at(cursor, given_BGHW), []
+        biases = () if self.biases is None else self._biases_from(given_BGHW).unbind(1)
+        skipped = []
         for number, layer in enumerate(self.layers):
             if biases:
                 x_BFHW = x_BFHW + biases[number]
-            x_BFHW = layer(x_BFHW, y_B, cursor)
+            x_BFHW = layer(x_BFHW, y_B)
             if self.skips:
-                skipped.append(self.skips[number](x_BFHW, cursor))
+                skipped.append(self.skips[number](x_BFHW))
         return F.relu(functools.reduce(torch.add, skipped) if skipped else x_BFHW)
+
+    def _step(
+        self, u_BC: Tensor, y_B: Tensor | None, cursor: Cursor, given_BGHW: Tensor | None
+    ) -> Tensor:
+        """Return what `maps` does, for the pixel at the cursor and before the rectifier."""
+        x_BF = self.first.step(u_BC, cursor)
+        if self.position is not None:
+            x_BF = self.position.step(x_BF, cursor)
+        biases = self._biases_at(cursor, given_BGHW)
+        skipped = []
+        for number, layer in enumerate(self.layers):
+            if biases:
+                x_BF = x_BF + biases[number]
+            x_BF = layer.step(x_BF, y_B, cursor)
+            if self.skips:
+                skipped.append(self.skips[number].step(x_BF, cursor))
+        return functools.reduce(torch.add, skipped) if skipped else x_BF
 
     def _biases_from(self, given_BGHW: Tensor | None) -> Tensor:
         """Return what the map says to the layers, ``(B, L, F, H, W)``."""
@@ -173,15 +197,12 @@ class LayeredPixelNetwork(PixelNetwork, abc.ABC):
         biases_BLFHW: Tensor = self.biases(given_BGHW).unflatten(1, (len(self.layers), -1))
         return biases_BLFHW
 
-    def _biases_at(self, cursor: Cursor | None, given_BGHW: Tensor | None) -> tuple[Tensor, ...]:
-        """Return the bias of each layer, at the cursor if there is one; none if unconditioned."""
+    def _biases_at(self, cursor: Cursor, given_BGHW: Tensor | None) -> tuple[Tensor, ...]:
+        """Return the bias ``(B, F)`` of each layer at the cursor; none if unconditioned."""
         if self.biases is None:
             return ()
-        if cursor is None:
-            return self._biases_from(given_BGHW).unbind(1)
         kept = cursor.memory((self, "biases"), lambda: self._biases_from(given_BGHW))
-        row, column = cursor.row, cursor.column
-        return kept[..., row : row + 1, column : column + 1].unbind(1)
+        return kept[..., cursor.row, cursor.column].unbind(1)
 
     def remember(self, u_BC11: Tensor, cursor: Cursor) -> None:
         """Take in the pixel: only the first layer has not seen its last colour."""

@@ -42,14 +42,20 @@ class Block(nn.Module):
         self.bias = nn.Embedding(classes, half) if classes else None
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x_BFHW: Tensor, y_B: Tensor | None, cursor: Cursor | None) -> Tensor:
+    def forward(self, x_BFHW: Tensor, y_B: Tensor | None) -> Tensor:
         """Return a map like ``x_BFHW``."""
-        h = self.down(F.relu(x_BFHW), cursor)
-        h = self.middle(F.relu(h), cursor)
+        h = self.middle(F.relu(self.down(F.relu(x_BFHW))))
         if self.bias is not None and y_B is not None:
             h = h + self.bias(y_B)[:, :, None, None]
-        out_BFHW: Tensor = x_BFHW + self.up(self.dropout(F.relu(h)), cursor)
+        out_BFHW: Tensor = x_BFHW + self.up(self.dropout(F.relu(h)))
         return out_BFHW
+
+    def step(self, x_BF: Tensor, y_B: Tensor | None, cursor: Cursor) -> Tensor:
+        """Return the pixel at the cursor like ``x_BF``; no dropout, as for drawing."""
+        h = self.middle.step(self.down.step(x_BF.relu(), cursor).relu_(), cursor)
+        if self.bias is not None and y_B is not None:
+            h = h + self.bias(y_B)
+        return self.up.step(h.relu_(), cursor).add_(x_BF)
 
 
 @register("pixelcnn")

@@ -60,7 +60,7 @@ class DiagonalLSTM(nn.Module):
     def forward(self, x_BIHW: Tensor, cursor: Cursor | None = None) -> Tensor:
         """Return the states ``(B, F, H, W)``; with a cursor, those of its pixel."""
         if cursor is not None:
-            return self._step(x_BIHW.flatten(1), cursor)
+            return self.step(x_BIHW.flatten(1), cursor)[:, :, None, None]
         B, _, H, W = x_BIHW.shape
         geometry = skew(H, W, x_BIHW.device)
         x_NBI = x_BIHW.permute(2, 3, 0, 1).flatten(0, 1)
@@ -83,11 +83,14 @@ class DiagonalLSTM(nn.Module):
         assert self.input_to_state.bias is not None
         return self.input_to_state.bias.view(2, -1)
 
-    def _step(self, x_BI: Tensor, cursor: Cursor) -> Tensor:
-        """Advance one pixel from the left; the half from the right runs when a row is complete."""
+    def step(self, x_BI: Tensor, cursor: Cursor) -> Tensor:
+        """Return the states ``(B, F)`` of the pixel at the cursor.
+
+        The half from the left goes on by a pixel; that from the right runs when a row is complete.
+        """
         run_row = partial(self._row_from_the_right, x_BI, cursor)
-        [right_BF11] = cursor.once_a_row((self, "right"), lambda: [run_row()])
-        return right_BF11 + self._pixel_from_the_left(x_BI, cursor).view_as(right_BF11)
+        [right_BF] = cursor.once_a_row((self, "right"), lambda: [run_row()])
+        return right_BF + self._pixel_from_the_left(x_BI, cursor)
 
     def _inputs(self, x_BI: Tensor, cursor: Cursor) -> Tensor:
         """Return the inputs ``(B, W, I)`` of the row that is under way, or was just completed."""
@@ -120,14 +123,14 @@ class DiagonalLSTM(nn.Module):
         return above_BF, *beside, self._inputs(x_BI, cursor)[:, column], *own
 
     def _row_from_the_right(self, x_BI: Tensor, cursor: Cursor) -> Tensor:
-        """Return what the half from the right says to the cursor's row, ``(B, F, 1, W)``.
+        """Return what the half from the right says to the cursor's row, ``(B, F, W)``.
 
         That is its states of the row above, which is complete: an ordinary LSTM along that row in
         the mirror, whose inputs are its pixels together with the states one row further up.
         """
         B, W = len(x_BI), cursor.width
         if cursor.row == 0:
-            return x_BI.new_zeros(B, self.features, 1, W)
+            return x_BI.new_zeros(B, self.features, W)
         h_F, c_F = self.initial[1]
         above_BWF = cursor.memory((self, "right"), lambda: h_F.repeat(B, W, 1))
         joint_BWK = torch.cat([self._inputs(x_BI, cursor).flip(1), above_BWF], 2)
@@ -135,7 +138,7 @@ class DiagonalLSTM(nn.Module):
         weights = list(cursor.constant((self, 1), partial(self._as_lstm, 1)))
         h_BWF = torch.lstm(joint_BWK, start, weights, True, 1, 0.0, False, False, True)[0]
         above_BWF.copy_(h_BWF)
-        return h_BWF.flip(1).transpose(1, 2).unsqueeze(2)
+        return h_BWF.flip(1).transpose(1, 2)
 
     def _as_lstm(self, direction: int) -> tuple[Tensor, ...]:
         """Return a half's weights as `torch.lstm` has them.

@@ -41,3 +41,12 @@ class PositionBias(nn.Module):
         if x_BFHW.shape[3] == 1:
             row_F1W = row_F1W[..., cursor.column : cursor.column + 1]
         return x_BFHW + row_F1W
+
+    def step(self, x_BF: Tensor, cursor: Cursor) -> Tensor:
+        """Return the pixel at the cursor with its bias."""
+        biases = cursor.constant((self, "steps"), self._by_pixel)
+        return x_BF + biases[cursor.row * cursor.width + cursor.column]
+
+    def _by_pixel(self) -> tuple[Tensor, ...]:
+        """Return the bias ``(F,)`` of each pixel, row by row."""
+        return (self.rows + self.columns).flatten(1).T.contiguous().unbind(0)

@@ -52,7 +52,7 @@ class RowLSTM(nn.Module):
     def forward(self, x_BIHW: Tensor, cursor: Cursor | None = None) -> Tensor:
         """Return the states ``(B, F, H, W)``; with a cursor, those of its pixel."""
         if cursor is not None:
-            return self._step(x_BIHW, cursor)
+            return self.step(x_BIHW.flatten(1), cursor)[:, :, None, None]
         gates_B4HW = self.input_to_state(x_BIHW)
         B, _, _, W = gates_B4HW.shape
         h_BWF, c_BWF = (s.expand(B, W, -1).to(gates_B4HW.dtype) for s in self.initial)
@@ -76,14 +76,17 @@ class RowLSTM(nn.Module):
         c = torch.addcmul(i.sigmoid() * g.tanh(), f.sigmoid(), c)
         return o.sigmoid() * c.tanh(), c
 
-    def _step(self, x_BI11: Tensor, cursor: Cursor) -> Tensor:
-        """Advance one pixel; the state-to-state part is computed for a whole row at once."""
-        B = len(x_BI11)
+    def step(self, x_BI: Tensor, cursor: Cursor) -> Tensor:
+        """Return the states ``(B, F)`` of the pixel at the cursor.
+
+        The state-to-state part is computed for a whole row at once.
+        """
+        B = len(x_BI)
         above_B4, c_BF = cursor.once_a_row(self, lambda: self._row_above(B, cursor))
-        gates_B4 = self.input_to_state.step(x_BI11.flatten(1), cursor, above_B4)
+        gates_B4 = self.input_to_state.step(x_BI, cursor, above_B4)
         h_BF, c_BF = self._cell(gates_B4, c_BF)
         cursor.put(self, torch.cat([h_BF, c_BF], 1))
-        return h_BF[:, :, None, None]
+        return h_BF
 
     def _row_above(self, B: int, cursor: Cursor) -> list[Tensor]:
         """Return the gates' state-to-state part ``(B, 4F, W)`` and the c above ``(B, F, W)``."""
