@@ -20,7 +20,7 @@ from genus.capabilities import Stream
 from genus.distributions.likelihoods import Law
 from genus.families.autoregressive import Autoregressive
 from genus.nn.causal import CausalConv2d
-from genus.nn.cursor import Cursor
+from genus.nn.cursor import Cursor, as_pixel
 from genus.nn.position import PositionBias
 from genus.spec import Spec
 
@@ -156,8 +156,7 @@ class LayeredPixelNetwork(PixelNetwork, abc.ABC):
                 says in its cursor.
         """
         if cursor is not None:
-            x_BF = self._step(u_BCHW.flatten(1), y_B, cursor, given_BGHW)
-            return x_BF.relu_().view(*x_BF.shape, 1, 1)
+            return as_pixel(self._step(u_BCHW.flatten(1), y_B, cursor, given_BGHW).relu_())
         # Features last in memory throughout: one layout change here, or one in every sum below.
         x_BFHW = self.first(u_BCHW)
         if self.position is not None:

@@ -20,7 +20,7 @@ from genus.config import check_odd, check_positive, check_share
 from genus.errors import ConfigError
 from genus.families.pixel import PixelNetwork
 from genus.nn.causal import CausalConv2d, RowConv2d
-from genus.nn.cursor import Cursor
+from genus.nn.cursor import Cursor, as_pixel
 from genus.nn.gated_layer import GatedLayer, features_last
 from genus.nn.gated_stack import GatedStack
 from genus.nn.position import PositionBias
@@ -128,7 +128,7 @@ class GatedPixelCNN(PixelNetwork):
         if cursor.enters(self):
             self.layers.take_row(self._rows(cursor.above(u_BCHW), cursor), y_B, cursor)
         h_BF = self.layers.step(self.left.step(u_BCHW.flatten(1), cursor), cursor)
-        return h_BF.relu_().view(*h_BF.shape, 1, 1)
+        return as_pixel(h_BF.relu_())
 
     def remember(self, u_BC11: Tensor, cursor: Cursor) -> None:
         """Take in the pixel: only the first horizontal layer has not seen its last colour."""

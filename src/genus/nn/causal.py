@@ -16,13 +16,14 @@ References:
 # Shapes: B batch, I input features, O output features, H height, W width, R kernel rows, S columns.
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genus.nn.cursor import Cursor
+from genus.nn.cursor import Cursor, as_pixel
 
 MaskType = Literal["A", "B"]
 
@@ -104,7 +105,7 @@ class CausalConv2d(nn.Conv2d):
             cursor: where the stream is, or None for the whole map.
         """
         if cursor is not None:
-            return self.step(x_BIHW.flatten(1), cursor)[:, :, None, None]
+            return as_pixel(self.step(x_BIHW.flatten(1), cursor))
         rows, columns = self.kernel_size
         side, weight = columns // 2, self.causal_weight()
         if rows == 1:  # nothing to the right of the centre is ever seen
@@ -143,16 +144,29 @@ class CausalConv2d(nn.Conv2d):
         """Return what the rows above add at the cursor's row, bias included, ``(B, O, W)``."""
         rows, columns = self.kernel_size
         windows = cursor.patches(self, cursor.row_above(self, x_BI), rows - 1, columns)
-        weight_XO = cursor.constant((self, "above"), self._above_weight)
-        return (
-            _affine(windows, weight_XO, self.bias)
-            .view(cursor.width, len(x_BI), self.out_channels)
-            .permute(1, 2, 0)
-        )
+        return row_from_windows(windows, self, self.causal_weight, self.bias, cursor)
 
-    def _above_weight(self) -> Tensor:
-        """Return the kernel on the rows above as a matrix, ``((R - 1) S I, O)``."""
-        return kernel_matrix(self.causal_weight()[:, :, :-1])
+
+def row_from_windows(
+    windows_NX: Tensor,
+    key: Hashable,
+    kernel: Callable[[], Tensor],
+    bias_O: Tensor | None,
+    cursor: Cursor,
+) -> Tensor:
+    """Return what the rows above say to the cursor's row, ``(B, O, W)``, bias included.
+
+    Args:
+        windows_NX: `Cursor.patches` of those rows.
+        key: whose kernel it is.
+        kernel: returns that, ``(O, I, R, S)``, its last row on the cursor's own.
+        bias_O: what is added, or None.
+        cursor: where the stream is.
+    """
+    weight_XO = cursor.constant((key, "above"), lambda: kernel_matrix(kernel()[:, :, :-1]))
+    out_NO = _affine(windows_NX, weight_XO, bias_O)
+    B = len(out_NO) // cursor.width
+    return out_NO.view(cursor.width, B, weight_XO.shape[1]).permute(1, 2, 0)
 
 
 def kernel_matrix(weight_OIRS: Tensor) -> Tensor:

@@ -28,6 +28,11 @@ T = TypeVar("T")
 Constant = TypeVar("Constant", Tensor, tuple[Tensor, ...])
 
 
+def as_pixel(x_BF: Tensor) -> Tensor:
+    """Return a pixel as a map of one, ``(B, F, 1, 1)``, from its features."""
+    return x_BF.view(*x_BF.shape, 1, 1)
+
+
 class Line:
     """The row of a map that a stream is on, filled from the left.
 
@@ -166,7 +171,9 @@ class Cursor:
             return like_BF.new_zeros(self.width, *like_BF.shape)
         return self._lines[key].row()
 
-    def patches(self, key: Hashable, row_WBF: Tensor, rows: int, columns: int) -> Tensor:
+    def patches(
+        self, key: Hashable, row_WBF: Tensor, rows: int, columns: int, left: int | None = None
+    ) -> Tensor:
         """Take in the newest row of a map and return what a kernel sees at each of its columns.
 
         Call it once for every row. Rows above the image and columns beside it are zero.
@@ -175,7 +182,8 @@ class Cursor:
             key: whose rows.
             row_WBF: the row; for a layer that sees rows above only, the row above the cursor's.
             rows: rows of the kernel, the last of them on ``row_WBF``.
-            columns: columns of the kernel, ``columns // 2`` of them to the left of its centre.
+            columns: columns of the kernel.
+            left: how many of them are to the left of its own; ``columns // 2`` where left out.
 
         Returns:
             ``(W B, rows columns F)``.
@@ -183,7 +191,7 @@ class Cursor:
         W, B, F = row_WBF.shape
         if rows == columns == 1:
             return row_WBF.reshape(W * B, F)
-        shape, left = (rows, W + columns - 1, B, F), columns // 2
+        shape, left = (rows, W + columns - 1, B, F), columns // 2 if left is None else left
         # The batch is first for `select` alone; in memory, a row of pixels is one block.
         ring = self.memory((key, "ring"), lambda: row_WBF.new_zeros(shape).movedim(2, 0))
         ring_RWBF = ring.movedim(0, 2)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from genus.nn.causal import CausalConv2d
-from genus.nn.cursor import Cursor
+from genus.nn.cursor import Cursor, as_pixel
 from genus.nn.diagonal_recurrence import run_diagonals
 from genus.nn.skewed import skew, skewed
 
@@ -60,7 +60,7 @@ class DiagonalLSTM(nn.Module):
     def forward(self, x_BIHW: Tensor, cursor: Cursor | None = None) -> Tensor:
         """Return the states ``(B, F, H, W)``; with a cursor, those of its pixel."""
         if cursor is not None:
-            return self.step(x_BIHW.flatten(1), cursor)[:, :, None, None]
+            return as_pixel(self.step(x_BIHW.flatten(1), cursor))
         B, _, H, W = x_BIHW.shape
         geometry = skew(H, W, x_BIHW.device)
         x_NBI = x_BIHW.permute(2, 3, 0, 1).flatten(0, 1)

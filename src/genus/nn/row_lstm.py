@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genus.nn.causal import CausalConv2d
-from genus.nn.cursor import Cursor
+from genus.nn.cursor import Cursor, as_pixel
 
 
 class RowLSTM(nn.Module):
@@ -52,7 +52,7 @@ class RowLSTM(nn.Module):
     def forward(self, x_BIHW: Tensor, cursor: Cursor | None = None) -> Tensor:
         """Return the states ``(B, F, H, W)``; with a cursor, those of its pixel."""
         if cursor is not None:
-            return self.step(x_BIHW.flatten(1), cursor)[:, :, None, None]
+            return as_pixel(self.step(x_BIHW.flatten(1), cursor))
         gates_B4HW = self.input_to_state(x_BIHW)
         B, _, _, W = gates_B4HW.shape
         h_BWF, c_BWF = (s.expand(B, W, -1).to(gates_B4HW.dtype) for s in self.initial)

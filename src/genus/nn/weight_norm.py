@@ -19,7 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genus.nn.cursor import Cursor
+from genus.nn.causal import kernel_matrix, row_from_windows
+from genus.nn.cursor import Cursor, as_pixel
 
 LEAST = 0.1
 """Deviation of an output below which it is taken for constant, and not scaled up."""
@@ -131,7 +132,7 @@ class NormedPixelConv2d(NormedConv2d):
 
     The last column of the kernel is the pixel's own, or the one to its left if the layer is
     strict. With a `Cursor` it takes and returns one pixel; a strict layer is given the pixel by
-    `remember`, when it is known.
+    `remember`, when it is known. With a stride of 2 it has two rows at most.
 
     Example:
         >>> NormedPixelConv2d(3, 4, (2, 2))(torch.zeros(1, 3, 5, 6)).shape
@@ -143,22 +144,42 @@ class NormedPixelConv2d(NormedConv2d):
         if cursor is None:
             side, strict = self.columns - 1 + self.strict, int(self.strict)
             return self.convolve(F.pad(x_BIHW, (side, -strict, self.rows - 1, 0)))
-        weight_OI = cursor.constant(self, lambda: self.weight().flatten(1))
-        return F.linear(self._window(x_BIHW, cursor), weight_OI, self.bias)[:, :, None, None]
+        step = self._before if self.strict else self._step
+        return as_pixel(step(x_BIHW.flatten(1), cursor))
 
-    def remember(self, x_BI11: Tensor, cursor: Cursor) -> Tensor:
-        """Write the pixel into the cached rows, and return those."""
-        cache_BIRW = self._cache(x_BI11, cursor)
-        cache_BIRW[:, :, -1, cursor.column + self.columns - 1 + self.strict] = x_BI11[:, :, 0, 0]
-        return cache_BIRW
+    def remember(self, x_BI11: Tensor, cursor: Cursor) -> None:
+        """Take in the pixel at the cursor where it is not shown by a call."""
+        if self.strict:
+            place = cursor.column + self.columns
+            self._cache(x_BI11.flatten(1), cursor)[:, :, -1, place] = x_BI11.flatten(1)
+        else:
+            cursor.put(self, x_BI11.flatten(1), self.columns - 1)
 
-    def _cache(self, like_BI11: Tensor, cursor: Cursor) -> Tensor:
-        return cursor.rows(self, self.rows, self.columns - 1 + self.strict, like_BI11)
+    def _step(self, x_BI: Tensor, cursor: Cursor) -> Tensor:
+        """Return the pixel at the cursor ``(B, O)``; the row above runs when it is complete."""
+        above: list[Tensor] = [self.bias]
+        own = cursor.constant(self, self._own_weight)
+        if self.rows > 1:
+            above = cursor.once_a_row(self, lambda: [self._above(x_BI, cursor)])
+        if max(self.rows, self.columns) > 1:
+            x_BI = cursor.put(self, x_BI, self.columns - 1)
+        return torch.addmm(above[0], x_BI, own)
 
-    def _window(self, x_BI11: Tensor, cursor: Cursor) -> Tensor:
-        """Return what the kernel sees at the cursor, ``(B, I R S)``."""
-        if self.rows == self.columns == 1 and not self.strict:
-            return x_BI11.flatten(1)
-        keep = self._cache if self.strict else self.remember
-        cache_BIRW = keep(x_BI11, cursor)
-        return cache_BIRW[..., cursor.column : cursor.column + self.columns].flatten(1)
+    def _own_weight(self) -> Tensor:
+        return kernel_matrix(self.weight()[:, :, -1:])
+
+    def _above(self, x_BI: Tensor, cursor: Cursor) -> Tensor:
+        """Return what the rows above say to the cursor's, ``(B, O, W)``."""
+        row_WBI, left = cursor.row_above(self, x_BI), self.columns - 1
+        windows = cursor.patches(self, row_WBI, self.rows - 1, self.columns, left)
+        return row_from_windows(windows, self, self.weight, self.bias, cursor)
+
+    def _before(self, x_BI: Tensor, cursor: Cursor) -> Tensor:
+        """Return the pixel at the cursor ``(B, O)`` from those before it."""
+        seen = self._cache(x_BI, cursor)[..., cursor.column : cursor.column + self.columns]
+        return F.linear(
+            seen.flatten(1), cursor.constant(self, lambda: self.weight().flatten(1)), self.bias
+        )
+
+    def _cache(self, like_BI: Tensor, cursor: Cursor) -> Tensor:
+        return cursor.rows(self, self.rows, self.columns, like_BI)
