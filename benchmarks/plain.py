@@ -53,13 +53,12 @@ class WholeKernel(nn.Module):
         self.gain: nn.Parameter | None = None
         self.stride = 1
 
-    def forward(self, x: Tensor, cursor: None = None, plus: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, cursor: None = None) -> Tensor:
         weight = self.weight * self.mask
         if self.gain is not None:
             length = weight.flatten(1).norm(dim=1)
             weight = weight * (self.gain / length)[:, None, None, None]
-        out = F.conv2d(x, weight, self.bias, self.stride, self.padding)
-        return out if plus is None else out + plus
+        return F.conv2d(x, weight, self.bias, self.stride, self.padding)
 
 
 def whole_causal(layer: CausalConv2d) -> WholeKernel:
@@ -170,7 +169,7 @@ class MaskedWeights(nn.Module):
         self.weight = layer.weight
         self.register_buffer("mask", layer.mask.float().expand_as(layer.weight).contiguous())
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, cursor: None = None) -> Tensor:
         return F.linear(x, (self.weight * self.mask).flatten(0, 1).flatten(1))
 
 

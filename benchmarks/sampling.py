@@ -70,20 +70,22 @@ def times(run: Callable[[], object], repeats: int, budget: float) -> list[float]
     return taken
 
 
-@torch.no_grad()
-def forward_time(model: Any, batch: int, repeats: int) -> float:
-    """Return the seconds of one full pass over ``batch`` images, in the faster memory layout."""
+def a_pass(model: Any, batch: int) -> Callable[[], object]:
+    """Return one full pass over ``batch`` images, in the faster memory layout, warmed up."""
     x = torch.randint(model.spec.levels, (batch, *model.spec.shape))
 
     def run() -> None:
-        model.parameters_of(model.scaled(x), None)
+        with torch.no_grad():
+            model.parameters_of(model.scaled(x), None)
 
-    best = []
+    taken = {}
     for layout in (torch.contiguous_format, torch.channels_last):
         model.to(memory_format=layout)
         run()
-        best.append(statistics.median(times(run, max(repeats, 5), 10)))
-    return min(best)
+        taken[layout] = statistics.median(times(run, 5, 10))
+    model.to(memory_format=min(taken, key=lambda layout: taken[layout]))
+    run()
+    return run
 
 
 def cache_bytes(model: Any, batch: int) -> int | None:
@@ -101,16 +103,19 @@ def measure(name: str, options: dict[str, int], batch: int, repeats: int) -> Row
     """Return the times of one model."""
     torch.manual_seed(0)
     model = genus.create(name, SPEC, **options).eval()
-    forward = forward_time(model, batch, repeats)
+    run = a_pass(model, batch)
     memory = cache_bytes(model, batch)  # warms up as well
 
     def draw() -> None:
         model.sample(batch, generator=torch.Generator().manual_seed(0))
 
-    taken = times(draw, repeats, 120)
-    spread = min(taken), max(taken)
-    median = statistics.median(taken)
-    return Row(name, options, batch, forward, median, spread, SPEC.dims, memory)
+    passes: list[float] = []
+    draws: list[float] = []
+    for _ in range(repeats):  # in turns, so that a slow moment of the machine meets both
+        passes += times(run, 5, 10)
+        draws += times(draw, 1, 120)
+    forward, drawn = statistics.median(passes), statistics.median(draws)
+    return Row(name, options, batch, forward, drawn, (min(draws), max(draws)), SPEC.dims, memory)
 
 
 def check_extrapolation(repeats: int) -> tuple[float, float]:
@@ -118,13 +123,18 @@ def check_extrapolation(repeats: int) -> tuple[float, float]:
     torch.manual_seed(0)
     spec = Spec(shape=(1, 16, 16), levels=2)
     model = genus.create("gated-pixelcnn", spec, features=32, layers=4).eval()
-    forward = forward_time(model, 16, 4 * repeats)
+    run = a_pass(model, 16)
 
     def draw() -> None:
         model.sample(16, generator=torch.Generator().manual_seed(0), streaming=False)
 
     draw()
-    return statistics.median(times(draw, repeats, 60)), forward * spec.dims
+    passes: list[float] = []
+    draws: list[float] = []
+    for _ in range(repeats):
+        passes += times(run, 20, 10)
+        draws += times(draw, 1, 60)
+    return statistics.median(draws), statistics.median(passes) * spec.dims
 
 
 def streaming_models() -> Iterator[str]:
