@@ -45,6 +45,15 @@ class _Pixel(NamedTuple):
     layers: tuple[_Layer, ...]
 
 
+class _Rows(NamedTuple):
+    """What the vertical stack reads and writes at a row."""
+
+    seen: list[list[Tensor]]
+    own_LWBF: Tensor
+    gates_WBG: Tensor
+    across_LWBG: Tensor
+
+
 class GatedStack(nn.ModuleList):
     r"""Gated layers, one after another.
 
@@ -91,24 +100,32 @@ class GatedStack(nn.ModuleList):
 
     def take_row(self, v_BF1W: Tensor, y_B: Tensor | None, cursor: Cursor) -> None:
         """Run the vertical stack over the cursor's row, from its map before the first layer."""
-        B, W, top = len(v_BF1W), cursor.width, cursor.row + 1
-        ring_LRXBF, across_LWBG = self._ring(v_BF1W, cursor), self._across(v_BF1W, cursor)
-        seen = [((top + r) % self.rows, s) for r in range(self.rows) for s in range(self.columns)]
-        newest_LWBF = ring_LRXBF[:, cursor.row % self.rows].narrow(1, self.columns // 2, W)
-        newest_LWBF[0] = v_BF1W.squeeze(2).permute(2, 0, 1)
-        gates_WBG = cursor.views((self, "rows"), lambda: across_LWBG.new_empty(W, B, self.gates))
-        gates_NG = gates_WBG.flatten(0, 1)
+        key = self, "row", cursor.row % self.rows
+        rows = cursor.views(key, lambda: self._rows_at(v_BF1W, cursor))
+        gates_NG = rows.gates_WBG.flatten(0, 1)
+        rows.own_LWBF[0] = v_BF1W.squeeze(2).permute(2, 0, 1)
         for number, layer in enumerate(self):
             own_bias, across_bias = self._row_biases(layer, y_B)
             make = functools.partial(self._row_weights, number)
             across_GG, *kernels = cursor.constant((layer, "rows"), make)
-            gates_WBG.copy_(own_bias)
-            for (r, s), kernel_FG in zip(seen, kernels, strict=True):
-                gates_NG.addmm_(ring_LRXBF[number, r, s : s + W].flatten(0, 1), kernel_FG)
-            across_LWBG[number].copy_(across_bias).flatten(0, 1).addmm_(gates_NG, across_GG)
+            rows.gates_WBG.copy_(own_bias)
+            for seen_NF, kernel_FG in zip(rows.seen[number], kernels, strict=True):
+                gates_NG.addmm_(seen_NF, kernel_FG)
+            rows.across_LWBG[number].copy_(across_bias).flatten(0, 1).addmm_(gates_NG, across_GG)
             if number + 1 < len(self):
-                values, shares = gates_WBG.sigmoid_().chunk(2, 2)
-                torch.addcmul(shares, values, shares, value=-2, out=newest_LWBF[number + 1])
+                values, shares = rows.gates_WBG.sigmoid_().chunk(2, 2)
+                torch.addcmul(shares, values, shares, value=-2, out=rows.own_LWBF[number + 1])
+
+    def _rows_at(self, like: Tensor, cursor: Cursor) -> _Rows:
+        """Return what the vertical stack reads and writes at the cursor's row."""
+        (R, S), W, L = (self.rows, self.columns), cursor.width, len(self)
+        ring_LRXBF, across_LWBG = self._ring(like, cursor), self._across(like, cursor)
+        places = [((cursor.row + 1 + r) % R, s) for r in range(R) for s in range(S)]
+        seen = [
+            [ring_LRXBF[layer, r, s : s + W].flatten(0, 1) for r, s in places] for layer in range(L)
+        ]
+        own_LWBF = ring_LRXBF[:, cursor.row % R].narrow(1, S // 2, W)
+        return _Rows(seen, own_LWBF, torch.empty_like(across_LWBG[0]), across_LWBG)
 
     def step(self, h_BF: Tensor, cursor: Cursor) -> Tensor:
         """Return the horizontal map at the cursor after the last layer; no dropout, for drawing.
@@ -120,7 +137,7 @@ class GatedStack(nn.ModuleList):
         Returns:
             ``(B, F)``, to be written to as you like and good until the next pixel.
         """
-        pixel = cursor.views((self, cursor.column), lambda: self._at(h_BF, cursor))
+        pixel = cursor.views((self, "pixel", cursor.column), lambda: self._at(h_BF, cursor))
         left_LXG = cursor.constant((self, "left"), self._left_weights)
         torch.baddbmm(pixel.across_LBG, pixel.before_LBX, left_LXG, out=pixel.gates_LBG)
         pixel.first_BF.copy_(h_BF)
@@ -133,7 +150,7 @@ class GatedStack(nn.ModuleList):
 
     def _at(self, like_BF: Tensor, cursor: Cursor) -> _Pixel:
         """Return what a step at the cursor reads and writes."""
-        room = cursor.views((self, "pixel"), lambda: self._room(like_BF))
+        room = cursor.views((self, "room"), lambda: self._room(like_BF))
         gates_LBG, last_BF, minus_BF, *parts = room
         line_LBXF, column = self._line(like_BF, cursor), cursor.column
         inputs = line_LBXF[:, :, self.side + column].unbind(0)
