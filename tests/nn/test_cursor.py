@@ -134,6 +134,23 @@ def test_select_keeps_the_layout_and_the_cost_is_known() -> None:
     assert cursor.bytes() == 2 * kept.numel() * 4
 
 
+def test_views_are_made_anew_after_select_and_room_is_counted_once() -> None:
+    cursor = Cursor(2, 3)
+    kept = cursor.memory("a", lambda: torch.arange(4.0))
+
+    def make() -> tuple[torch.Tensor, list[torch.Tensor]]:
+        return cursor.memory("a", torch.empty(0).clone)[:2], [torch.zeros(5)]
+
+    view, _ = cursor.views("b", make)
+    assert cursor.views("b", lambda: pytest.fail("made already"))[0] is view
+    assert view.data_ptr() == kept.data_ptr()
+    assert cursor.bytes() == (4 + 5) * 4, "a view is no room of its own"
+    assert cursor.constant("c", lambda: (kept, kept)) == (kept, kept)
+    assert cursor.bytes() == (4 + 5) * 4
+    cursor.select(torch.tensor([3, 0]))
+    assert cursor.views("b", make)[0].tolist() == [3, 0]
+
+
 @pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("size", [(3, 1), (1, 1), (3, 4)])
 @pytest.mark.parametrize("kind", ["conv", "lstm"])
