@@ -139,6 +139,7 @@ class WholePixelStream(PixelStream):
         super().__init__(model, n, y)
         self.h_BF11 = torch.empty(n, 0)
 
+    @torch.no_grad()
     def next(self) -> Law:
         """Return the law ``(n,)`` of the next colour of the current pixel."""
         u_BC11 = self.u_BC11

@@ -21,7 +21,7 @@ from torch import Tensor
 from genus.config import check_positive, check_share
 from genus.families.base import evaluating
 from genus.families.whole_pixel import PixelLaw, WholePixelNetwork
-from genus.nn.cursor import Cursor
+from genus.nn.cursor import Cursor, as_pixel
 from genus.nn.position import PositionBias
 from genus.nn.two_streams import Hints, TwoStreams
 from genus.nn.weight_norm import NormedPixelConv2d, NormedRowConv2d, initialising
@@ -112,16 +112,16 @@ class PixelCNNPlusPlus(WholePixelNetwork):
             marked = with_ones(u_BCHW).contiguous(memory_format=torch.channels_last)
             hints = self._rows(marked, y_B)
             x_BFHW = self.above_beside(marked) + self.left(marked)
-            return F.elu(self.streams.pixels(x_BFHW, hints, y_B, None))
+            return F.elu(self.streams.pixels(x_BFHW, hints, y_B))
 
         def compute() -> list[Tensor]:
             marked_BI1W = with_ones(cursor.above(u_BCHW))
             hints = self._rows(marked_BI1W, y_B, cursor)
-            return [self.above_beside(marked_BI1W, cursor), *hints[0]]
+            return [row.squeeze(2) for row in (self.above_beside(marked_BI1W, cursor), *hints[0])]
 
-        beside, *told = cursor.once_a_row(self, compute)
-        x_BF11 = beside + self.left(with_ones(u_BCHW), cursor)
-        return F.elu(self.streams.pixels(x_BF11, [told], y_B, cursor))
+        beside_BF, *told = cursor.once_a_row(self, compute)
+        x_BF = beside_BF + self.left.step(with_ones(u_BCHW).flatten(1), cursor)
+        return as_pixel(F.elu(self.streams.step(x_BF, told, y_B, cursor)))
 
     def _rows(self, marked_BIHW: Tensor, y_B: Tensor | None, cursor: Cursor | None = None) -> Hints:
         """Return what the vertical stream tells the horizontal one."""
@@ -132,7 +132,7 @@ class PixelCNNPlusPlus(WholePixelNetwork):
 
     def remember(self, u_BC11: Tensor, cursor: Cursor) -> None:
         """Take in the pixel: only the horizontal stream's first layer asks for it at once."""
-        self.left.remember(with_ones(u_BC11), cursor)
+        self.left.remember(with_ones(u_BC11).flatten(1), cursor)
 
 
 def with_ones(u_BCHW: Tensor) -> Tensor:

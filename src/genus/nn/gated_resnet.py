@@ -9,6 +9,8 @@ References:
 # Shapes: B batch, F features, H height, W width.
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from genus.nn.concat_elu import concat_elu
@@ -52,9 +54,9 @@ class GatedResnet(nn.Module):
         skip: bool = False,
     ) -> None:
         super().__init__()
-        self.first = conv(2 * features, features, kernel)
-        self.skip = conv(2 * features, features, (1, 1)) if skip else None
-        self.second = conv(2 * features, 2 * features, kernel, scale=0.1)
+        self.first: Any = conv(2 * features, features, kernel)
+        self.skip: Any = conv(2 * features, features, (1, 1)) if skip else None
+        self.second: Any = conv(2 * features, 2 * features, kernel, scale=0.1)
         self.label = nn.Embedding(classes, 2 * features) if classes else None
         self.dropout = nn.Dropout(dropout)
         if self.label is not None:
@@ -72,7 +74,7 @@ class GatedResnet(nn.Module):
         """Return a map like ``x_BFHW``.
 
         Args:
-            x_BFHW: the map; with a cursor, its row or its pixel there.
+            x_BFHW: the map; with a cursor, its row there.
             y_B: labels, or None.
             cursor: where the stream is, or None for the whole map.
             hint: a map to add after the first convolution.
@@ -87,3 +89,21 @@ class GatedResnet(nn.Module):
         if self.label is not None and y_B is not None:
             gates = gates + self.label(y_B)[:, :, None, None]
         return x_BFHW + glu(gates)
+
+    def step(
+        self,
+        x_BF: Tensor,
+        y_B: Tensor | None,
+        cursor: Cursor,
+        *,
+        hint: Tensor,
+        skip: Tensor | None = None,
+    ) -> Tensor:
+        """Return the pixel at the cursor, as `forward` does for a map; no dropout, for drawing."""
+        h_BF = self.first.step(concat_elu(x_BF), cursor).add_(hint)
+        if self.skip is not None and skip is not None:
+            h_BF += self.skip.step(concat_elu(skip), cursor)
+        gates_BG = self.second.step(concat_elu(h_BF), cursor)
+        if self.label is not None and y_B is not None:
+            gates_BG += self.label(y_B)
+        return x_BF + glu(gates_BG)

@@ -8,6 +8,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -32,12 +33,15 @@ class Halved(nn.Module):
         grow: a convolution to four times as many features.
     """
 
+    shrink: Any
+    grow: Any
+
     def __init__(self, shrink: Conv, grow: Conv) -> None:
         super().__init__()
         self.shrink, self.grow = shrink, grow
 
     def forward(self, x_BFHW: Tensor, inside: Inside, cursor: Cursor | None = None) -> Tensor:
-        """Return a map like ``x_BFHW``; with a cursor, its row or its pixel."""
+        """Return a map like ``x_BFHW``; with a cursor, its row there."""
         if cursor is not None:
             return self.step(x_BFHW, inside, cursor)
         height, width = x_BFHW.shape[2:]
@@ -47,12 +51,6 @@ class Halved(nn.Module):
     def step(self, x_BF: Tensor, inside: Inside, cursor: Cursor) -> Tensor:
         """Return what there is of the map at the cursor."""
         raise NotImplementedError
-
-    def squares(self, x_BF: Tensor, inside: Inside, cursor: Cursor) -> Tensor:
-        """Run what is inside at the half cursor, and return two rows of the map from there on."""
-        half = cursor.half("half")
-        grown: Tensor = self.grow(inside(self.shrink(x_BF, cursor), half), half)
-        return F.pixel_shuffle(grown, 2)
 
 
 class HalvedRows(Halved):
@@ -79,7 +77,9 @@ class HalvedRows(Halved):
         B, features, _, W = x_BF1W.shape
         kept_BF2W = cursor.memory(self, lambda: x_BF1W.new_empty(B, features, 2, W))
         if cursor.row % 2 == 0:
-            kept_BF2W.copy_(self.squares(x_BF1W, inside, cursor)[..., :W])
+            half = cursor.half("half")
+            grown_BG1W = self.grow(inside(self.shrink(x_BF1W, cursor), half), half)
+            kept_BF2W.copy_(F.pixel_shuffle(grown_BG1W, 2)[..., :W])
         else:
             self.shrink.remember(x_BF1W, cursor)
         return kept_BF2W[:, :, cursor.row % 2, None]
@@ -98,12 +98,14 @@ class HalvedPixels(Halved):
             NormedPixelConv2d(features, 4 * features, (1, 1)),
         )
 
-    def step(self, x_BF11: Tensor, inside: Inside, cursor: Cursor) -> Tensor:
-        """Return the pixel at the cursor; four are computed with the first of each square."""
+    def step(self, x_BF: Tensor, inside: Inside, cursor: Cursor) -> Tensor:
+        """Return the pixel ``(B, F)`` at the cursor; four come with the first of each square."""
         row, column, width = cursor.row % 2, cursor.column, cursor.width + cursor.width % 2
-        kept_BF2W = cursor.memory(self, lambda: x_BF11.new_empty(*x_BF11.shape[:2], 2, width))
+        kept_BF2W = cursor.memory(self, lambda: x_BF.new_empty(*x_BF.shape, 2, width))
         if row == 0 and column % 2 == 0:
-            kept_BF2W[..., column : column + 2] = self.squares(x_BF11, inside, cursor)
+            half = cursor.half("half")
+            grown_BG = self.grow.step(inside(self.shrink.step(x_BF, cursor), half), half)
+            kept_BF2W[..., column : column + 2] = grown_BG.view(*x_BF.shape, 2, 2)
         else:
-            self.shrink.remember(x_BF11, cursor)
-        return kept_BF2W[:, :, row, column, None, None]
+            self.shrink.remember(x_BF, cursor)
+        return kept_BF2W[:, :, row, column]

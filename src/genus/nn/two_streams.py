@@ -7,6 +7,9 @@ References:
 # Shapes: B batch, F features, H height, W width.
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from torch import Tensor, nn
 
 from genus.nn.concat_elu import concat_elu
@@ -24,8 +27,8 @@ class TwoStreams(nn.Module):
 
     Blocks on the way down hand their maps to those on the way up, the last one first. The vertical
     stream sees whole rows and knows nothing of the horizontal one, so it runs first (`rows`): over
-    a map or, with a `Cursor`, over the row there. The horizontal stream follows (`pixels`), and is
-    told by each vertical block what that has found.
+    a map or, with a `Cursor`, over the row there. The horizontal stream follows, over a map
+    (`pixels`) or at the cursor (`step`), and is told by each vertical block what that has found.
 
     Streamed, the vertical stream runs once a row and the horizontal one once a pixel; one level
     further in, with every second row and with every second pixel of those. The work in total is
@@ -73,8 +76,8 @@ class TwoStreams(nn.Module):
         down, up = range(blocks), range(blocks + (resolutions > 1))
         self.rows_down = nn.ModuleList(row_block(skip=False) for _ in down)
         self.rows_up = nn.ModuleList(row_block(skip=True) for _ in up)
-        self.pixels_down = nn.ModuleList(pixel_block(skip=False) for _ in down)
-        self.pixels_up = nn.ModuleList(pixel_block(skip=True) for _ in up)
+        self.pixels_down: Any = nn.ModuleList(pixel_block(skip=False) for _ in down)
+        self.pixels_up: Any = nn.ModuleList(pixel_block(skip=True) for _ in up)
         self.tell = nn.ModuleList(
             NormedRowConv2d(2 * features, features, (1, 1)) for _ in (*down, *up)
         )
@@ -104,7 +107,7 @@ class TwoStreams(nn.Module):
             if half is None:
                 below.extend(told)
             else:
-                half.once_a_row(self.inner, lambda: told[0])
+                half.once_a_row(self.inner, lambda: [row.squeeze(2) for row in told[0]])
             return out
 
         maps = [x_BFHW]
@@ -118,35 +121,55 @@ class TwoStreams(nn.Module):
         own = [tell(concat_elu(m), cursor) for tell, m in zip(self.tell, found, strict=True)]
         return x, [own, *below]
 
-    def pixels(
-        self,
-        x_BFHW: Tensor,
-        hints: Hints,
-        y_B: Tensor | None = None,
-        cursor: Cursor | None = None,
-    ) -> Tensor:
-        """Run the horizontal stream.
+    def pixels(self, x_BFHW: Tensor, hints: Hints, y_B: Tensor | None = None) -> Tensor:
+        """Run the horizontal stream over a map.
 
         Args:
-            x_BFHW: its map; with a cursor, the pixel ``(B, F, 1, 1)`` there.
-            hints: what `rows` told; with a cursor, this level's at the pixel.
+            x_BFHW: its map.
+            hints: what `rows` told.
             y_B: labels, or None.
-            cursor: where the stream is, or None for the whole map.
 
         Returns:
             What comes out, like ``x_BFHW``.
         """
 
-        def inside(half_map: Tensor, half: Cursor | None) -> Tensor:
+        def inside(half_map: Tensor, _: Cursor | None) -> Tensor:
             assert self.inner is not None
-            # In a stream, `rows` has left the hints with the half cursor.
-            told = hints[1:] if half is None else [half.once_a_row(self.inner, list)]
-            return self.inner.pixels(half_map, told, y_B, half)
+            return self.inner.pixels(half_map, hints[1:], y_B)
 
         own, maps = iter(hints[0]), [x_BFHW]
         for block in self.pixels_down:
-            maps.append(block(maps[-1], y_B, cursor, hint=next(own)))
-        x: Tensor = maps.pop() if self.inner is None else self.half_pixels(maps[-1], inside, cursor)
+            maps.append(block(maps[-1], y_B, hint=next(own)))
+        x: Tensor = maps.pop() if self.inner is None else self.half_pixels(maps[-1], inside)
         for block in self.pixels_up:
-            x = block(x, y_B, cursor, hint=next(own), skip=maps.pop())
+            x = block(x, y_B, hint=next(own), skip=maps.pop())
+        return x
+
+    def step(
+        self, x_BF: Tensor, hints: Sequence[Tensor], y_B: Tensor | None, cursor: Cursor
+    ) -> Tensor:
+        """Run the horizontal stream at the cursor.
+
+        Args:
+            x_BF: its pixel.
+            hints: what `rows` told of this level at that pixel, ``(B, F)`` each.
+            y_B: labels, or None.
+            cursor: where the stream is.
+
+        Returns:
+            What comes out, like ``x_BF``.
+        """
+
+        def inside(half_BF: Tensor, half: Cursor | None) -> Tensor:
+            assert self.inner is not None
+            assert half is not None
+            # `rows` has left the hints with the half cursor.
+            return self.inner.step(half_BF, half.once_a_row(self.inner, list), y_B, half)
+
+        own, maps = iter(hints), [x_BF]
+        for block in self.pixels_down:
+            maps.append(block.step(maps[-1], y_B, cursor, hint=next(own)))
+        x = maps.pop() if self.inner is None else self.half_pixels.step(maps[-1], inside, cursor)
+        for block in self.pixels_up:
+            x = block.step(x, y_B, cursor, hint=next(own), skip=maps.pop())
         return x

@@ -144,19 +144,19 @@ class NormedPixelConv2d(NormedConv2d):
         if cursor is None:
             side, strict = self.columns - 1 + self.strict, int(self.strict)
             return self.convolve(F.pad(x_BIHW, (side, -strict, self.rows - 1, 0)))
-        step = self._before if self.strict else self._step
-        return as_pixel(step(x_BIHW.flatten(1), cursor))
+        return as_pixel(self.step(x_BIHW.flatten(1), cursor))
 
-    def remember(self, x_BI11: Tensor, cursor: Cursor) -> None:
+    def remember(self, x_BI: Tensor, cursor: Cursor) -> None:
         """Take in the pixel at the cursor where it is not shown by a call."""
         if self.strict:
-            place = cursor.column + self.columns
-            self._cache(x_BI11.flatten(1), cursor)[:, :, -1, place] = x_BI11.flatten(1)
+            self._cache(x_BI, cursor)[:, :, -1, cursor.column + self.columns] = x_BI
         else:
-            cursor.put(self, x_BI11.flatten(1), self.columns - 1)
+            cursor.put(self, x_BI, self.columns - 1)
 
-    def _step(self, x_BI: Tensor, cursor: Cursor) -> Tensor:
+    def step(self, x_BI: Tensor, cursor: Cursor) -> Tensor:
         """Return the pixel at the cursor ``(B, O)``; the row above runs when it is complete."""
+        if self.strict:
+            return self._before(x_BI, cursor)
         above: list[Tensor] = [self.bias]
         own = cursor.constant(self, self._own_weight)
         if self.rows > 1:
