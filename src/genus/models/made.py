@@ -96,7 +96,6 @@ class MADE(FlatAutoregressive):
             check_options(self)
 
     config: Config
-    learning_rate = 1e-2
     small_dropout = 0.5
     tiny: ClassVar = {"hidden": 24, "layers": 2, "components": 2, "masks": 3}
     presets: ClassVar[dict[str, dict[str, Any]]] = {
