@@ -38,6 +38,7 @@ class GatedResnet(nn.Module):
         skip: whether the block is given a map from further down.
 
     Example:
+        >>> import torch
         >>> block = GatedResnet(NormedRowConv2d, (2, 3), 4)
         >>> block(torch.zeros(2, 4, 5, 3)).shape
         torch.Size([2, 4, 5, 3])
