@@ -8,89 +8,18 @@ pass for one that decodes.
 # Shapes: B batch, n samples, Z latent size, D features.
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from genus.random import Noise
+from genus.records import Completion as Completion
+from genus.records import Elbo as Elbo
+from genus.records import FitContext as FitContext
+from genus.records import LogPartition as LogPartition
+from genus.records import Objective as Objective
 from genus.spec import Batch, Spec
-
-
-@dataclass(frozen=True)
-class Objective:
-    """One player's loss and the parameters that follow it.
-
-    A likelihood model has one objective, an adversarial model two. The loop calls ``loss(batch,
-    noise)``, descends its ``"loss"`` entry with respect to ``parameters`` and logs the others.
-
-    Args:
-        name: how the log calls it.
-        parameters: what this player may change, and nobody else.
-        loss: from a batch and a source of noise to scalars, among them ``"loss"``.
-        repeats: updates of this player per step, each on a fresh batch.
-        learning_rate: default of Adam's step size.
-        betas: default of Adam's decay rates.
-        batch_size: default of the examples of one update.
-    """
-
-    name: str
-    parameters: Sequence[nn.Parameter]
-    loss: Callable[[Batch, Noise], dict[str, Tensor]]
-    repeats: int = 1
-    learning_rate: float = 1e-3
-    betas: tuple[float, float] = (0.9, 0.999)
-    batch_size: int = 64
-
-
-@dataclass(frozen=True)
-class Elbo:
-    """An evidence lower bound and its parts, in nats per example.
-
-    Args:
-        reconstruction: ``(B,)`` expected log-likelihood of x given the latents.
-        kl: ``(B, G)`` divergence of the posterior from the prior, one column for each group.
-    """
-
-    reconstruction: Tensor
-    kl: Tensor
-
-    @property
-    def value(self) -> Tensor:
-        """The bound, ``(B,)``: reconstruction less the divergences."""
-        return self.reconstruction - self.kl.sum(1)
-
-
-@dataclass(frozen=True)
-class Completion:
-    """Examples with their missing entries drawn.
-
-    Args:
-        x: ``(B, *shape)``; known entries are untouched.
-        exact: whether x is a draw from the model's own conditional given the known entries.
-        method: how it was drawn, in words.
-        log_prob: ``(B,)`` log-probability of the entries drawn given all that came before them in
-            the model's order, or None.
-        log_known: ``(B,)`` log-probability of the known entries, or the log of an unbiased
-            estimate of it, or None.
-        log_conditional: ``(B,)`` log-probability of the entries drawn given the known ones, an
-            estimate where ``log_known`` is one, or None.
-        effective: ``(B,)`` how many particles of equal weight an approximate method's are worth, at
-            the moment when that was least; infinity for examples that needed none; None for
-            methods without particles.
-        y: ``(B,)`` labels that were given or drawn, or None.
-    """
-
-    x: Tensor
-    exact: bool
-    method: str
-    log_prob: Tensor | None = None
-    log_known: Tensor | None = None
-    log_conditional: Tensor | None = None
-    effective: Tensor | None = None
-    y: Tensor | None = None
 
 
 class Distribution(Protocol):
@@ -177,12 +106,51 @@ class Bounded(Protocol):
 class Energy(Protocol):
     """Knows the log-likelihood up to a constant."""
 
-    def free_energy(self, x: Tensor) -> Tensor:
-        """Return ``(B,)`` nats."""
+    def free_energy(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Return ``(B,)`` nats: minus log p(x), or log p(x, y) where y is given, less log Z."""
         ...
 
-    def gibbs(self, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Return x after one sweep of Gibbs sampling."""
+    def gibbs(
+        self, x: Tensor, y: Tensor | None = None, *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Return x after one sweep that leaves p(x), or p(x | y), as it is."""
+        ...
+
+    def log_partition(
+        self,
+        *,
+        chains: int = 100,
+        steps: int = 1000,
+        generator: torch.Generator | None = None,
+        exact: bool | None = None,
+    ) -> LogPartition:
+        """Return log Z, by a sum over states or not; None leaves that to the model."""
+        ...
+
+
+class EnergyBounded(Protocol):
+    """Knows a bound on the log-likelihood up to a constant."""
+
+    def free_energy_bound(
+        self,
+        x: Tensor,
+        k: int,
+        y: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Return ``(B,)`` nats, above the free energy in expectation, from ``k`` samples each."""
+        ...
+
+    def log_partition(
+        self,
+        *,
+        chains: int = 100,
+        steps: int = 1000,
+        generator: torch.Generator | None = None,
+        exact: bool | None = None,
+    ) -> LogPartition:
+        """Return log Z, by a sum over states or not; None leaves that to the model."""
         ...
 
 
@@ -246,6 +214,14 @@ class Completes(Protocol):
         ...
 
 
+class Marginalises(Protocol):
+    """Knows the exact log-likelihood of a part of an example."""
+
+    def marginal_log_prob(self, x: Tensor, known: Tensor, y: Tensor | None = None) -> Tensor:
+        """Return ``(B,)``, the log-probability of the entries where ``known`` is True."""
+        ...
+
+
 class Classifies(Protocol):
     """Knows the posterior of the class by Bayes' rule."""
 
@@ -270,23 +246,12 @@ class Trains(Protocol):
         ...
 
 
-@dataclass
-class FitContext:
-    """What a fit may ask of the loop that runs it.
+class Anneals(Protocol):
+    """Has a loss that changes over the training."""
 
-    Args:
-        generator: source of noise.
-        log: takes the metrics of each iteration.
-        stop: says whether the time is over.
-        reduce: sums a statistic over processes.
-        rank: this process; what must be drawn once is drawn by the first.
-    """
-
-    generator: torch.Generator | None = None
-    log: Callable[[dict[str, float]], None] = field(default=lambda metrics: None)
-    stop: Callable[[], bool] = field(default=lambda: False)
-    reduce: Callable[[Tensor], Tensor] = field(default=lambda tensor: tensor)
-    rank: int = 0
+    def anneal(self, progress: float) -> None:
+        """Take note, before a step, of the share of the training that is over, from 0 to 1."""
+        ...
 
 
 class Fits(Protocol):
@@ -314,11 +279,13 @@ CAPABILITIES: dict[str, type] = {
         Density,
         Bounded,
         Energy,
+        EnergyBounded,
         Conditionals,
         Encodes,
         Decodes,
         Criticises,
         Completes,
+        Marginalises,
         Classifies,
         Features,
         Trains,

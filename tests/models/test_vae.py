@@ -41,7 +41,7 @@ def test_iwae_meets_quadrature_and_the_elbo_stays_below(likelihood: str) -> None
     x = torch.randint(levels, (4, 1, 2, 3), generator=torch.Generator().manual_seed(0))
     truth = quadrature(model, x)
     bound = model.iwae(x, 20_000, generator=torch.Generator().manual_seed(1))
-    torch.testing.assert_close(bound, truth, atol=0.02, rtol=0)
+    torch.testing.assert_close(bound, truth, atol=0.04, rtol=0)
     many = x.repeat(500, 1, 1, 1)
     elbo = model.elbo(many, generator=torch.Generator().manual_seed(2)).value.view(500, 4).mean(0)
     assert (elbo < truth + 0.02).all()
@@ -69,7 +69,7 @@ def test_without_labels_the_class_is_a_latent() -> None:
     joint = [quadrature(model, x, torch.full((3,), c)) + model.log_prior_Y[c] for c in range(3)]
     truth = torch.stack(joint).logsumexp(0)
     bound = model.iwae(x, 20_000, generator=torch.Generator().manual_seed(1))
-    torch.testing.assert_close(bound, truth, atol=0.02, rtol=0)
+    torch.testing.assert_close(bound, truth, atol=0.04, rtol=0)
     elbo = model.elbo(x)
     assert elbo.kl.shape == (3, 2)
     assert (elbo.kl >= -1e-12).all()

@@ -28,7 +28,7 @@ from genus.conformance.checks import (
     states_of,
 )
 from genus.conformance.sampling import draws, matches
-from genus.conformance.tools import all_examples, gap
+from genus.conformance.tools import all_examples, gap, middle
 from genus.random import ExampleNoise
 from genus.spec import Spec
 
@@ -199,11 +199,11 @@ def with_small_latents(model: Any, context: Context) -> Iterator[tuple[Any, Tens
 
 @torch.no_grad()
 def latent_size(model: Any, context: Context) -> int | None:
-    """Return the number of latents, from the encoder's mean."""
+    """Return the number of latents, from the middle of the encoder's law."""
     if not hasattr(model, "encode"):
         return None
-    mean = getattr(model.encode(context.examples(1), context.labels(1)), "mean", None)
-    return mean.shape[-1] if isinstance(mean, Tensor) and mean.dim() == 2 else None
+    found = middle(model.encode(context.examples(1), context.labels(1)))
+    return found.shape[-1] if found is not None and found.dim() == 2 else None
 
 
 @torch.no_grad()
@@ -256,7 +256,8 @@ def elbo_below(model: Any, context: Context) -> Iterator[Outcome]:
 )
 def iwae_meets(model: Any, context: Context) -> Iterator[Outcome]:
     """Compare IWAE at a large k with the true log-likelihood, from both sides."""
-    k, times = (1000, 4) if context.quick else (1500, 6)
+    # Enough repetitions to know the error: with a handful it is too small now and then.
+    k, times = (250, 16) if context.quick else (500, 20)
     for other, x, y, truth in _truths(model, context):
         found = iwae_of(other, x, k, y, context, times)
         yield _not_above(found, truth, f"IWAE({k})")
@@ -300,10 +301,10 @@ def mixture(model: Any, context: Context) -> Iterator[Outcome]:
         labels = range(len(other.log_prior_Y))
         joint = [log_marginal(other, x, label, z_GZ, log_mass_G) for label in labels]
         truth = (torch.stack(joint, 1) + other.log_prior_Y).logsumexp(1)
-        elbo, iwae = elbo_of(other, x, None, context), iwae_of(other, x, 1000, None, context, 6)
+        elbo, iwae = elbo_of(other, x, None, context), iwae_of(other, x, 400, None, context, 20)
         yield _not_above(elbo, truth, "ELBO")
-        yield _not_above(iwae, truth, "IWAE(1000)")
-        yield _not_below(iwae, truth, "IWAE(1000)")
+        yield _not_above(iwae, truth, "IWAE(400)")
+        yield _not_below(iwae, truth, "IWAE(400)")
 
 
 @check(
@@ -316,7 +317,7 @@ def mixture(model: Any, context: Context) -> Iterator[Outcome]:
 def prior(model: Any, context: Context) -> Iterator[Outcome]:
     """Integrate the prior over its grid."""
     for _, _, log_mass_G in with_small_latents(model, context):
-        yield at_most(abs(log_mass_G.exp().sum() - 1), 1e-6, "integral of the prior, less one")
+        yield at_most(abs(log_mass_G.exp().sum() - 1), 1e-4, "integral of the prior, less one")
 
 
 @check(

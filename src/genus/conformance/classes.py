@@ -103,8 +103,10 @@ def prior(model: Any, context: Context) -> Result:
 def _responses(model: Any, context: Context) -> dict[str, Callable[[Tensor], Tensor]]:
     """Return what depends on a label, by verb, as functions of the labels."""
     x = context.examples(32)
+    # Many draws, because a label may move but a few entries of small models.
+    many = 256
     verbs: dict[str, Callable[[Tensor], Tensor]] = {
-        "sample": lambda y: model.sample(len(y), y=y, generator=context.generator())
+        "sample": lambda y: model.sample(many, y=y[:1].expand(many), generator=context.generator())
     }
     if supports(model, Density):
         verbs["log_prob"] = lambda y: model.log_prob(x, y)

@@ -32,7 +32,7 @@ from genus.conformance.checks import (
     problems,
 )
 from genus.conformance.subject import global_seed
-from genus.conformance.tools import gap
+from genus.conformance.tools import gap, middle
 
 Verb = Callable[[Tensor, Tensor | None], Any]
 
@@ -138,15 +138,20 @@ def tensor_verbs(model: Any, context: Context) -> dict[str, Callable[..., Tensor
     verbs: dict[str, Callable[..., Tensor]] = dict(verbs_of(model, context))
     if is_large(context.spec):
         verbs.pop("complete", None)
-    for name, holds in {"elbo": "value", "encode": "mean", "conditionals": "mean"}.items():
+    parts: dict[str, Callable[[Any], Any]] = {
+        "elbo": lambda found: found.value,
+        "encode": middle,
+        "conditionals": lambda found: found.mean,
+    }
+    for name, part in parts.items():
         if name in verbs:
-            verbs[name] = _part(verbs[name], holds)
+            verbs[name] = _part(verbs[name], part)
     return verbs
 
 
-def _part(verb: Verb, holds: str) -> Callable[..., Tensor]:
+def _part(verb: Verb, part: Callable[[Any], Any]) -> Callable[..., Tensor]:
     def run(x: Tensor, y: Tensor | None) -> Tensor:
-        found: Tensor = getattr(verb(x, y), holds)
+        found: Tensor = part(verb(x, y))
         return found
 
     return run

@@ -19,7 +19,14 @@ from genus.conformance.checks import (
     discrete,
     enumerable,
 )
-from genus.conformance.tools import chunk_rows, fingerprint, in_chunks, largest, log_prob_of_all
+from genus.conformance.tools import (
+    chunk_rows,
+    fingerprint,
+    in_chunks,
+    largest,
+    log_prob_of_all,
+    middle,
+)
 from genus.spec import Spec
 
 INCOMPARABLE = "log_prob is not a log-probability; figures cannot be compared with other models"
@@ -104,16 +111,16 @@ def decoder(model: Any, context: Context) -> Result:
 
 
 def latents(model: Any, x: Tensor, y: Tensor | None) -> Tensor:
-    """Return the means of the posterior of some examples.
+    """Return the middle of the posterior of some examples.
 
     Raises:
-        NotRun: the model does not encode into laws that have a mean.
+        NotRun: the model does not encode into laws that have a centre or a mean.
     """
     encode = getattr(model, "encode", None)
-    mean = None if encode is None else getattr(encode(x, y), "mean", None)
-    if not isinstance(mean, Tensor):
-        raise NotRun("the model gives no mean of its latents")
-    return mean
+    found = None if encode is None else middle(encode(x, y))
+    if found is None:
+        raise NotRun("the model gives no middle of its latents")
+    return found
 
 
 def _sums(law: Any, x: Tensor, spec: Spec) -> Outcome:

@@ -69,6 +69,12 @@ def fingerprint(law: Any, like: Tensor, values: list[float]) -> Tensor:
     return torch.stack([law.log_prob(torch.full_like(like, v)) for v in values], -1)
 
 
+def middle(law: Any) -> Tensor | None:
+    """Return the middle of a law of latents, its centre or its mean; None if it tells neither."""
+    found = getattr(law, "centre", getattr(law, "mean", None))
+    return found if isinstance(found, Tensor) else None
+
+
 def chi_square_p(counts_S: Tensor, probabilities_S: Tensor) -> float:
     """Return the p-value of Pearson's test that counts come from these probabilities.
 

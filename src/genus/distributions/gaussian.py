@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from genus.distributions.latent_law import standard_log_prob
 from genus.random import Noise
 
 
@@ -35,9 +36,25 @@ class DiagonalGaussian:
         entries = -0.5 * standard.square() - self.log_scale - 0.5 * math.log(2 * math.pi)
         return entries.sum(-1)
 
-    def draw(self, noise: Noise) -> Tensor:
+    @property
+    def centre(self) -> Tensor:
+        """The mean."""
+        return self.mean
+
+    def draw(self, noise: Noise, temperature: float = 1.0) -> Tensor:
         """Return a reparameterised draw ``(B, Z)`` of a batch of events."""
-        return self.mean + self.log_scale.exp() * noise.normal(*self.mean.shape[1:])
+        spread = self.log_scale.exp() * temperature
+        return self.mean + spread * noise.normal(*self.mean.shape[1:])
+
+    def from_noise(self, eps_BkZ: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ``k`` draws of each event ``(B, k, Z)`` and their log densities ``(B, k)``."""
+        log_scale_B1Z = self.log_scale[:, None]
+        z_BkZ = self.mean[:, None] + log_scale_B1Z.exp() * eps_BkZ
+        return z_BkZ, standard_log_prob(eps_BkZ) - log_scale_B1Z.sum(-1)
+
+    def frozen(self) -> DiagonalGaussian:
+        """Return the same law for several draws ``(B, k, Z)``, without gradients to it."""
+        return DiagonalGaussian(self.mean.detach()[:, None], self.log_scale.detach()[:, None])
 
     def kl(self, other: DiagonalGaussian) -> Tensor:
         """Return the divergence of this law from another, in nats, ``(...)``."""

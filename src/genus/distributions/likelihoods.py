@@ -77,7 +77,7 @@ class Likelihood:
             return EntryMixture(*exact.chunk(3, -1))
         location, log_scale = exact.unbind(-1)
         if self.name == "gaussian":
-            return EntryGaussian(location, log_scale.clamp(min=-7))
+            return EntryGaussian(location, log_scale.clamp(-7, 15))  # finite in float32
         # Raw outputs of order one stand for the middle and a tenth of the range of levels.
         half = (self.spec.levels_or_raise - 1) / 2
         log_scale = (log_scale + math.log(0.2 * half)).clamp(min=-7)

@@ -136,6 +136,18 @@ class Autoregressive(DensityModel, abc.ABC):
         labels = self.labels_for(n, y, noise.uniform())
         return self._draw(labels, noise.uniform(self.spec.dims), temperature, streaming)
 
+    def from_uniform(
+        self, u_BD: Tensor, y: Tensor | None = None, temperature: float = 1.0
+    ) -> Tensor:
+        """Return the sample ``(B, *shape)`` that each row of uniform noise stands for.
+
+        Args:
+            u_BD: ``(B, D)`` in [0, 1), one number for each position of the order.
+            y: ``(B,)`` labels, which a class-conditional model needs.
+            temperature: divides every conditional's logits.
+        """
+        return self._draw(y, u_BD, temperature, True)
+
     @torch.no_grad()
     def _draw(
         self, labels: Tensor | None, u_BD: Tensor, temperature: float, streaming: bool

@@ -8,25 +8,36 @@ References:
     | Importance Weighted Autoencoders (Burda et al., 2016), https://arxiv.org/abs/1509.00519
 """
 
-# Shapes: B batch, n samples, k importance samples, Z latents, Y classes, G groups of latents.
+# Shapes: B batch, n samples, k importance samples, Z or E latents, Y classes, G groups of latents.
 from __future__ import annotations
 
 import abc
-import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from genus.capabilities import Completion, Elbo, Objective
 from genus.distributions import DiagonalGaussian
+from genus.distributions.full_gaussian import FullGaussian
+from genus.distributions.latent_law import LatentLaw, Posterior
 from genus.distributions.likelihoods import Law
 from genus.families.base import Model, check_temperature, evaluating
+from genus.families.bound_loss import (
+    BoundOptions,
+    Inference,
+    doubly_reparameterised,
+    elbo_loss,
+    log_mean_exp,
+    report,
+)
 from genus.random import ExampleNoise, Noise
-from genus.spec import Batch
+from genus.spec import Batch, Spec
 
-DECODED_AT_A_TIME = 2**21
-"""Entries of decoded examples held at a time by importance sampling, to bound memory."""
+DECODED_AT_A_TIME = 2**16
+"""Entries of one example's decoded draws held at a time by importance sampling. It bounds memory,
+and does not depend on the batch, nor does the noise that a draw gets."""
 SWEEPS = 20
 """Sweeps of pseudo-Gibbs completion."""
 
@@ -34,23 +45,59 @@ SWEEPS = 20
 class LatentVariable(Model, abc.ABC):
     """A latent-variable model writes `encode`, `decode` and `prior`; the rest is here.
 
-    Without labels, a class-conditional model bounds log p(x) by taking the class as one more
-    latent with the best posterior that there is, q(y | x) in proportion to p(y) exp(bound given y).
+    One whose inference and generation share their work writes `infer` as well. Without labels, a
+    class-conditional model bounds log p(x) by taking the class as one more latent with the best
+    posterior that there is, q(y | x) in proportion to p(y) exp(bound given y).
+
+    Attributes:
+        options: how the bound is descended; from the Config, where it has these options.
+        progress: share of the training that is over; the loop tells it.
     """
 
     family = "latent"
+    learning_rate: float = 1e-3
+    batch_size: int = 64
+    progress: float = 1.0
+
+    def __init__(self, spec: Spec, config: Any = None) -> None:
+        super().__init__(spec, config)
+        own = isinstance(self.config, BoundOptions)
+        self.options: BoundOptions = self.config if own else BoundOptions()
 
     @abc.abstractmethod
-    def encode(self, x: Tensor, y: Tensor | None = None) -> DiagonalGaussian:
-        """Return the posterior over ``(B, Z)`` of examples ``(B, *shape)``."""
+    def encode(self, x: Tensor, y: Tensor | None = None) -> Posterior:
+        """Return the posterior over ``(B, E)`` of examples ``(B, *shape)``."""
 
     @abc.abstractmethod
     def decode(self, z: Tensor, y: Tensor | None = None) -> Law:
-        """Return the law over ``(B, *shape)`` given latents ``(B, Z)``, differentiable in them."""
+        """Return the law over ``(B, *shape)`` given latents ``(B, E)``, differentiable in them."""
 
     @abc.abstractmethod
-    def prior(self) -> DiagonalGaussian:
-        """Return the law of the latents, ``(1, Z)``."""
+    def prior(self) -> LatentLaw:
+        """Return the law of the latents ``(..., E)``."""
+
+    @property
+    @abc.abstractmethod
+    def latent_size(self) -> int:
+        """E, the number of all latents of an example."""
+
+    def infer(self, x: Tensor, y: Tensor | None, eps_BkE: Tensor) -> Inference:
+        """Return latents drawn from the posterior by noise, and their terms of a bound.
+
+        Args:
+            x: ``(B, *shape)``.
+            y: ``(B,)`` labels, or None for a model without classes.
+            eps_BkE: standard normal.
+        """
+        q, p = self.encode(x, y), self.prior()
+        z_BkE, log_q_Bk = q.from_noise(eps_BkE)
+        log_p_Bk = p.log_prob(z_BkE)
+        kl_Bk = log_q_Bk - log_p_Bk
+        if hasattr(q, "kl") and isinstance(p, DiagonalGaussian):
+            kl_Bk = q.kl(p).unsqueeze(1).expand_as(kl_Bk)
+        law = self.decode(z_BkE.flatten(0, 1), each(y, eps_BkE.shape[1]))
+        log_p_Bk1, log_q_Bk1, kl_Bk1 = (t.unsqueeze(-1) for t in (log_p_Bk, log_q_Bk, kl_Bk))
+        return Inference(law, log_p_Bk1, log_q_Bk1, kl_Bk1, q.centre)
 
     def elbo(
         self, x: Tensor, y: Tensor | None = None, *, generator: torch.Generator | None = None
@@ -67,7 +114,8 @@ class LatentVariable(Model, abc.ABC):
             SpecError: the inputs do not fit the Spec, or the model takes no labels.
         """
         self.check_inputs(x, y)
-        return self._elbo(x, y, self._noise(len(x), generator))
+        noise = self._noise(len(x), generator)
+        return self._elbo(x, y, noise.normal(1, self.latent_size))
 
     def iwae(
         self,
@@ -92,10 +140,11 @@ class LatentVariable(Model, abc.ABC):
         """
         self.check_inputs(x, y)
         self.require(k >= 1, f"at least one importance sample, not k={k}", self.spec)
-        eps_BkZ = self._noise(len(x), generator).normal(k, self.prior().mean.shape[-1])
+        noise = self._noise(len(x), generator)
 
         def bound(label_B: Tensor | None) -> Tensor:
-            return self._importance_weighted(x, label_B, eps_BkZ)
+            same = noise.take(range(len(x)))  # every class gets the same noise
+            return self._importance_weighted(x, label_B, k, same)
 
         if y is None and self.spec.classes is not None:
             return self._over_classes(bound, len(x)).logsumexp(1)
@@ -104,28 +153,21 @@ class LatentVariable(Model, abc.ABC):
     def _noise(self, n: int, generator: torch.Generator | None) -> ExampleNoise:
         return ExampleNoise(n, generator, device=self.device, dtype=self.dtype)
 
-    def _importance_weighted(self, x: Tensor, y: Tensor | None, eps_BkZ: Tensor) -> Tensor:
-        q, p = self.encode(x, y), self.prior()
-        chunk = max(1, DECODED_AT_A_TIME // (len(x) * self.spec.dims or 1))
-        weights = []
-        for eps_BcZ in torch.split(eps_BkZ, chunk, 1):
-            c = eps_BcZ.shape[1]
-            z_BcZ = q.mean[:, None] + q.log_scale.exp()[:, None] * eps_BcZ
-            wide = DiagonalGaussian(q.mean[:, None], q.log_scale[:, None])
-            x_Nc = x.repeat_interleave(c, 0)
-            y_Nc = None if y is None else y.repeat_interleave(c, 0)
-            likelihood = self.decode(z_BcZ.flatten(0, 1), y_Nc).log_prob(x_Nc).flatten(1).sum(1)
-            weights.append(likelihood.view(-1, c) + p.log_prob(z_BcZ) - wide.log_prob(z_BcZ))
-        return torch.cat(weights, 1).logsumexp(1) - math.log(eps_BkZ.shape[1])
+    def _importance_weighted(self, x: Tensor, y: Tensor | None, k: int, noise: Noise) -> Tensor:
+        at_once = max(1, DECODED_AT_A_TIME // self.spec.dims)
+        parts = []
+        for start in range(0, k, at_once):
+            eps_BcE = noise.normal(min(at_once, k - start), self.latent_size)
+            parts.append(self.infer(x, y, eps_BcE).log_weights(x))
+        return log_mean_exp(torch.cat(parts, 1))
 
-    def _elbo(self, x: Tensor, y: Tensor | None, noise: Noise) -> Elbo:
+    def _elbo(self, x: Tensor, y: Tensor | None, eps_B1E: Tensor) -> Elbo:
         if y is not None or self.spec.classes is None:
-            return self._conditional_elbo(x, y, noise.normal(self.prior().mean.shape[-1]))
-        eps_BZ = noise.normal(self.prior().mean.shape[-1])
+            return self._conditional_elbo(x, y, eps_B1E)
         parts: list[Elbo] = []
 
         def bound(label_B: Tensor | None) -> Tensor:
-            parts.append(self._conditional_elbo(x, label_B, eps_BZ))
+            parts.append(self._conditional_elbo(x, label_B, eps_B1E))
             return parts[-1].value
 
         log_q_BY = self._over_classes(bound, len(x)).log_softmax(1)
@@ -140,22 +182,63 @@ class LatentVariable(Model, abc.ABC):
         labels = (torch.full((n,), c, device=self.device) for c in range(len(self.log_prior_Y)))
         return torch.stack([bound(label_B) for label_B in labels], 1) + self.log_prior_Y
 
-    def _conditional_elbo(self, x: Tensor, y: Tensor | None, eps_BZ: Tensor) -> Elbo:
-        q = self.encode(x, y)
-        z_BZ = q.mean + q.log_scale.exp() * eps_BZ
-        reconstruction_B = self.decode(z_BZ, y).log_prob(x).flatten(1).sum(1)
-        return Elbo(reconstruction_B, q.kl(self.prior()).unsqueeze(1))
+    def _conditional_elbo(self, x: Tensor, y: Tensor | None, eps_B1E: Tensor) -> Elbo:
+        found = self.infer(x, y, eps_B1E)
+        return Elbo(found.reconstruction(x).squeeze(1), found.kl_BkG.squeeze(1))
+
+    @property
+    def trained_bound(self) -> int | None:
+        """How many samples the bound has that training descends; None where parts are weighed."""
+        if self.options.weighs:
+            return None
+        return 1 if self.options.objective == "elbo" else self.options.samples
+
+    def anneal(self, progress: float) -> None:
+        """Take note of the share of the training that is over; warm-up depends on it."""
+        self.progress = progress
 
     def objectives(self) -> tuple[Objective, ...]:
-        """Return the one objective: the negative bound, in nats per dimension."""
-        return (Objective("bound", tuple(self.parameters()), self._loss),)
+        """Return the one objective: minus the bound, in nats per dimension."""
+        return (
+            Objective(
+                "bound",
+                tuple(self.parameters()),
+                self._loss,
+                learning_rate=self.learning_rate,
+                batch_size=self.batch_size,
+            ),
+        )
 
     def _loss(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
-        y = batch.y if self.spec.classes is not None else None
-        elbo = self._elbo(batch.x, y, noise)
-        loss = -elbo.value.mean() / self.spec.dims
-        parts = {"reconstruction": elbo.reconstruction.mean(), "kl": elbo.kl.sum(1).mean()}
-        return {"loss": loss, **{name: value.detach() for name, value in parts.items()}}
+        x, y = batch.x, batch.y if self.spec.classes is not None else None
+        self.check_inputs(x, y)
+        self.require(self.spec.classes is None or y is not None, "labels in training", self.spec)
+        eps_BkE = noise.normal(self.options.samples, self.latent_size)
+        if self.options.objective == "dreg":
+            return self._dreg_loss(x, y, eps_BkE)
+        found = self.infer(x, y, eps_BkE)
+        reconstruction_Bk = found.reconstruction(x)
+        if self.options.objective == "elbo":
+            nats = elbo_loss(reconstruction_Bk, found.kl_BkG, self.options, self.progress)
+        else:
+            ratio_Bk = (found.log_p_BkG - found.log_q_BkG).sum(-1)
+            nats = -log_mean_exp(reconstruction_Bk + ratio_Bk).mean()
+        said = report(reconstruction_Bk, found.kl_BkG, found.centre_BE)
+        return {"loss": nats / self.spec.dims, **said}
+
+    def _dreg_loss(self, x: Tensor, y: Tensor | None, eps_BkE: Tensor) -> dict[str, Tensor]:
+        q = self.encode(x, y)
+        assert isinstance(q, DiagonalGaussian | FullGaussian)
+        z_BkE, _ = q.from_noise(eps_BkE)
+        log_q_Bk = q.frozen().log_prob(z_BkE)
+        log_p_Bk = self.prior().log_prob(z_BkE)
+        law = self.decode(z_BkE.flatten(0, 1), each(y, eps_BkE.shape[1]))
+        kl_Bk = log_q_Bk - log_p_Bk
+        log_p_Bk1, log_q_Bk1, kl_Bk1 = (t.unsqueeze(-1) for t in (log_p_Bk, log_q_Bk, kl_Bk))
+        found = Inference(law, log_p_Bk1, log_q_Bk1, kl_Bk1, q.centre)
+        nats = doubly_reparameterised(z_BkE, found.log_weights(x))
+        said = report(found.reconstruction(x), found.kl_BkG, found.centre_BE)
+        return {"loss": nats / self.spec.dims, **said}
 
     @torch.no_grad()
     def sample(
@@ -179,11 +262,13 @@ class LatentVariable(Model, abc.ABC):
             ConfigError: a temperature that is not above zero.
         """
         check_temperature(temperature)
-        noise, prior = self._noise(n, generator), self.prior()
+        noise = self._noise(n, generator)
         labels = self.labels_for(n, y, noise.uniform())
-        eps_BZ = noise.normal(prior.mean.shape[-1])
+        return self._draw(noise, labels, temperature)
+
+    def _draw(self, noise: Noise, labels: Tensor | None, temperature: float) -> Tensor:
         with evaluating(self):
-            law = self.decode(prior.mean + temperature * prior.log_scale.exp() * eps_BZ, labels)
+            law = self.decode(self.prior().draw(noise, temperature), labels)
             return law.tempered(temperature).icdf(noise.uniform(*self.spec.shape))
 
     @torch.no_grad()
@@ -216,21 +301,25 @@ class LatentVariable(Model, abc.ABC):
         self.check_inputs(torch.where(known, x, torch.zeros_like(x)), y)
         noise = self._noise(len(x), generator)
         labels = self.labels_for(len(x), y, noise.uniform())
-        start = self.sample(len(x), y=labels, generator=generator, temperature=temperature)
-        filled = torch.where(known, x, start.to(x))
+        filled = torch.where(known, x, self._draw(noise, labels, temperature).to(x))
         with evaluating(self):
             for _ in range(SWEEPS):
-                z_BZ = self.encode(filled, labels).draw(noise)
-                law = self.decode(z_BZ, labels).tempered(temperature)
+                z_BE = self.encode(filled, labels).draw(noise)
+                law = self.decode(z_BE, labels).tempered(temperature)
                 drawn = law.icdf(noise.uniform(*self.spec.shape)).to(x)
                 filled = torch.where(known, x, drawn)
         return Completion(filled, False, f"pseudo-Gibbs, {SWEEPS} sweeps")
 
     def features(self, x: Tensor) -> Tensor:
-        """Return ``(B, Z)``, the posterior's mean; averaged over classes by their prior."""
+        """Return ``(B, E)``, the posterior's centre; averaged over classes by their prior."""
         self.check_inputs(x, None)
         if self.spec.classes is None:
-            return self.encode(x).mean
+            return self.encode(x).centre
         labels = [torch.full((len(x),), c, device=x.device) for c in range(self.spec.classes)]
-        means_YBZ = torch.stack([self.encode(x, y_B).mean for y_B in labels])
-        return torch.einsum("ybz,y->bz", means_YBZ, self.log_prior_Y.exp())
+        means_YBE = torch.stack([self.encode(x, y_B).centre for y_B in labels])
+        return torch.einsum("ybe,y->be", means_YBE, self.log_prior_Y.exp())
+
+
+def each(y: Tensor | None, k: int) -> Tensor | None:
+    """Return the labels of ``k`` draws for each example, or None."""
+    return None if y is None else y.repeat_interleave(k)

@@ -41,21 +41,27 @@ def pyramid(height: int, width: int) -> list[tuple[int, int]]:
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions on a residual path that begins at zero, so that depth is free.
+    """Two convolutions on a residual path that begins at zero, so that depth is free.
 
     Args:
         features: of the map.
+        kernel: height and width of the kernels, odd.
+        dropout: share of the hidden features dropped in training.
     """
 
-    def __init__(self, features: int) -> None:
+    def __init__(self, features: int, kernel: int = 3, dropout: float = 0.0) -> None:
         super().__init__()
-        self.first = nn.Conv2d(features, features, 3, padding=1)
-        self.second = nn.Conv2d(features, features, 3, padding=1)
+        self.first = nn.Conv2d(features, features, kernel, padding=kernel // 2)
+        self.second = nn.Conv2d(features, features, kernel, padding=kernel // 2)
+        self.dropout = dropout
         nn.init.zeros_(self.second.weight)
 
     def forward(self, x_BFHW: Tensor) -> Tensor:
         """Return a map like ``x_BFHW``."""
-        out: Tensor = x_BFHW + self.second(F.silu(self.first(F.silu(x_BFHW))))
+        hidden_BFHW = F.silu(self.first(F.silu(x_BFHW)))
+        if self.training and self.dropout:
+            hidden_BFHW = F.dropout(hidden_BFHW, self.dropout)
+        out: Tensor = x_BFHW + self.second(hidden_BFHW)
         return out
 
 

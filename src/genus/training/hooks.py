@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from genus.capabilities import Anneals, supports
 from genus.errors import CheckpointError, ConfigError
 from genus.training.optim import step_size
 
@@ -70,11 +71,13 @@ class Hook:
 
 
 class Schedule(Hook):
-    """Sets the step size of every player."""
+    """Sets the step size of every player, and tells the model how much of the training is over."""
 
     def before_step(self, session: Session) -> None:
         """Warm up, then follow the schedule of the configuration."""
         factor = step_size(session.config, session.step, session.elapsed)
+        if supports(session.model, Anneals):
+            session.model.anneal(session.config.progress(session.step, session.elapsed))
         for player in session.players:
             player.set_step_size(factor)
 

@@ -54,7 +54,10 @@ class ProgressBar(Hook):
     def on_evaluate(self, session: Session, scores: Mapping[str, float]) -> None:
         """Remember the score."""
         if "nats_per_dim" in scores:
-            self._score = f" valid {scores['nats_per_dim']:.4f} nats/dim"
+            shown = f"{scores['nats_per_dim']:.4f}"
+            if "nats_per_dim_low" in scores:
+                shown = f"{scores['nats_per_dim_low']:.4f}–{scores['nats_per_dim_high']:.4f}"
+            self._score = f" valid {shown} nats/dim"
 
     def on_end(self, session: Session) -> None:
         """Close the bar."""

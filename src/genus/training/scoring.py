@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from genus.capabilities import Bounded, Density, supports
+from genus.capabilities import Bounded, Density, Energy, EnergyBounded, supports
 from genus.spec import Batch, Spec
+from genus.training.latents import latents_in_use
 from genus.training.sampler import generator_of
 from genus.training.weights import SCORE
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _ROOM = 2**25
 """Numbers that one batch of logits may hold, 128 MiB."""
+BOUND_SAMPLES = 4
+"""Samples of each example where the energy itself is bounded."""
 
 
 def rows_at_once(spec: Spec) -> int:
@@ -34,8 +37,10 @@ def score(session: Session) -> dict[str, float]:
 
     Returns:
         ``nats_per_dim``: minus the log-likelihood per dimension, or minus the lower bound on it;
-        ``kl``: nats per example between posterior and prior, for bounds; ``rows``: how many
-        examples were scored.
+        for energy models an estimate, with ``nats_per_dim_low`` and ``nats_per_dim_high`` beside
+        it, from a bracket of log Z by few and short runs;
+        ``kl``: nats per example between posterior and prior, for bounds, and what
+        `latents_in_use` says of the first rows; ``rows``: how many examples were scored.
     """
     measure = _measure(session.model)
     split = session.data.splits.get("valid")
@@ -50,7 +55,24 @@ def score(session: Session) -> dict[str, float]:
         total += measure(session.model, batch, generator_of(session.config.seed, 6, index)).cpu()
     count, nats, kl = engine.sum(total.to(engine.device)).tolist()
     scores = {SCORE: nats / count / session.model.spec.dims, "rows": count}
-    return scores | ({"kl": kl / count} if measure is _bound else {})
+    if measure in (_energy, _energy_bound):
+        scores |= _normalised(session, scores[SCORE])
+    if measure is _bound:
+        few = session.to_model(split.batch(rows[: rows_at_once(session.model.spec)]))
+        use = latents_in_use(session.model, few, generator_of(session.config.seed, 8))
+        scores |= {"kl": kl / count, **use}
+    return scores
+
+
+def _normalised(session: Session, energy: float) -> dict[str, float]:
+    """Return the score with log Z, bracketed cheaply, given the mean energy per dimension."""
+    generator, dims = generator_of(session.config.seed, 7), session.model.spec.dims
+    constant = session.model.log_partition(chains=50, steps=300, generator=generator)
+    return {
+        SCORE: energy + constant.estimate / dims,
+        f"{SCORE}_low": energy + constant.lower / dims,
+        f"{SCORE}_high": energy + constant.upper / dims,
+    }
 
 
 Measure = Callable[[Any, Batch, torch.Generator], Tensor]
@@ -59,7 +81,11 @@ Measure = Callable[[Any, Batch, torch.Generator], Tensor]
 def _measure(model: object) -> Measure | None:
     if supports(model, Density):
         return _density
-    return _bound if supports(model, Bounded) else None
+    if supports(model, Bounded):
+        return _bound
+    if supports(model, Energy):
+        return _energy
+    return _energy_bound if supports(model, EnergyBounded) else None
 
 
 def _density(model: Any, batch: Batch, generator: torch.Generator) -> Tensor:
@@ -73,3 +99,16 @@ def _bound(model: Any, batch: Batch, generator: torch.Generator) -> Tensor:
     elbo = model.elbo(batch.x, batch.y, generator=generator)
     nats = -elbo.value.double().sum()
     return torch.stack((torch.full_like(nats, len(batch)), nats, elbo.kl.double().sum()))
+
+
+def _energy(model: Any, batch: Batch, generator: torch.Generator) -> Tensor:
+    """Return the number of rows, the sum of their free energies, and nothing."""
+    energy = model.free_energy(batch.x).double().sum()
+    return torch.stack((torch.full_like(energy, len(batch)), energy, torch.zeros_like(energy)))
+
+
+def _energy_bound(model: Any, batch: Batch, generator: torch.Generator) -> Tensor:
+    """Return the number of rows, the sum of bounds on their free energies, and nothing."""
+    bound = model.free_energy_bound(batch.x, BOUND_SAMPLES, generator=generator)
+    energy = bound.double().sum()
+    return torch.stack((torch.full_like(energy, len(batch)), energy, torch.zeros_like(energy)))

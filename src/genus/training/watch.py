@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 COLLAPSED_KL = 0.01
 """Nats per example below which a latent model does not use its latents."""
+REMEDIES = {
+    "posterior": "Try --set warmup=0.2, then --set free_bits=0.5 or --set objective=iwae "
+    "--set samples=20, or a smaller decoder"
+}
+"""What to try against each kind of collapse, where there is something that often helps."""
 COLLAPSED_SPREAD = 0.05
 """Share of the data's spread below which samples are all alike."""
 
@@ -74,6 +79,9 @@ class CollapseWatch(Hook):
             return
         if scores.get("kl", math.inf) < COLLAPSED_KL:
             self._warn(session, "posterior", f"the KL divergence is {scores['kl']:.2g} nats")
+        elif scores.get("active") == 0:
+            unused = f"none of the {scores['latents']:.0f} latents varies with the example"
+            self._warn(session, "posterior", unused)
         if scores.get("sample_spread", math.inf) < COLLAPSED_SPREAD:
             spread = f"the samples vary {scores['sample_spread']:.1%} as much as the data"
             self._warn(session, "samples", spread)
@@ -81,7 +89,8 @@ class CollapseWatch(Hook):
     def _warn(self, session: Session, what: str, why: str) -> None:
         if what not in self.warned:
             self.warned.append(what)
-            session.note(f"warning: {what} collapse at step {session.step}: {why}")
+            try_this = f". {REMEDIES[what]}" if what in REMEDIES else ""
+            session.note(f"warning: {what} collapse at step {session.step}: {why}{try_this}")
             session.log("warning", {"collapse": what})
 
     def state_dict(self) -> dict[str, object]:
