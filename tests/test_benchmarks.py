@@ -12,6 +12,7 @@ from genus.registry import list_models
 from genus.spec import Batch, Spec
 
 PLAIN = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "plain.py"))
+CLASSICAL = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "classical.py"))
 NAMES = [name for name, cls in list_models().items() if supports(cls, Conditionals)]
 
 
@@ -51,3 +52,14 @@ def test_another_network_is_told_apart():
         twin.first.weight[0, 0, 0, 0] += 1
     with pytest.raises(AssertionError):
         PLAIN["check"](model, twin, torch.randint(3, (4, 1, 4, 5)))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", CLASSICAL["DUELS"])
+def test_classical_models_meet_the_other_library_from_the_same_start(name):
+    if name.startswith("hmm"):
+        pytest.importorskip("hmmlearn")
+    duel = CLASSICAL["DUELS"][name](500, 2)
+    duel.ours()
+    duel.theirs()
+    assert duel.ours_nats() == pytest.approx(duel.theirs_nats(), rel=1e-6)

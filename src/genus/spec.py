@@ -8,6 +8,7 @@ models. Continuous data have ``levels=None`` and a density.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -157,17 +158,24 @@ class Batch:
     Args:
         x: ``(B, *spec.shape)``, integer levels or real numbers.
         y: ``(B,)`` integer labels, or None.
+        known: ``(B, *spec.shape)`` boolean, False where an entry is missing; None where none is.
     """
 
     x: Tensor
     y: Tensor | None = None
+    known: Tensor | None = None
 
     def __len__(self) -> int:
         return int(self.x.shape[0])
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch on another device."""
-        return Batch(self.x.to(device), None if self.y is None else self.y.to(device))
+        return self._map(lambda tensor: tensor.to(device))
 
     def __getitem__(self, rows: slice | Tensor) -> Batch:
-        return Batch(self.x[rows], None if self.y is None else self.y[rows])
+        return self._map(lambda tensor: tensor[rows])
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """Return the batch with all its tensors changed."""
+        labels = None if self.y is None else change(self.y)
+        return Batch(change(self.x), labels, None if self.known is None else change(self.known))

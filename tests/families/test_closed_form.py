@@ -1,5 +1,7 @@
 """The family's loop: what it adds up, when it stops, and what it keeps."""
 
+import math
+
 import pytest
 import torch
 
@@ -48,6 +50,69 @@ def test_statistics_are_summed_over_uneven_batches(monkeypatch):
     model = Counter(VECTOR)
     model.fit(lambda: [Batch(rows(4)), Batch(rows(0)), Batch(rows(1, 50)), Batch(rows(2, 7))])
     assert model.total == 3 * (0 + 1 + 2 + 3 + 50 + 7 + 8)
+
+
+def test_a_large_batch_is_counted_in_pieces(monkeypatch):
+    monkeypatch.setattr(closed_form, "CHUNK", 9)
+    sizes = []
+
+    class Sized(Counter):
+        def statistics(self, batch):
+            sizes.append(len(batch))
+            return super().statistics(batch)
+
+    model = Sized(VECTOR)
+    model.iterations = 1
+    model.fit(lambda: [Batch(rows(8)), Batch(rows(1))])
+    assert sizes == [3, 3, 2, 1]
+    assert model.total == 3 * sum(range(8))
+
+
+def test_missing_entries_reach_only_models_that_take_them(monkeypatch):
+    monkeypatch.setattr(closed_form, "CHUNK", 30)
+    known = torch.ones(4, 3, dtype=torch.bool)
+    known[1] = False
+    seen = []
+
+    class Missing(Counter):
+        fits_missing = True
+        seeds = 3
+
+        def statistics(self, batch):
+            seen.append(batch)
+            return {"x": (batch.x * batch.known).sum()}
+
+    model = Missing(VECTOR)
+    model.iterations = 1
+    strange = torch.where(known, rows(4), -5)  # what stands there is not looked at
+    model.fit(lambda: [Batch(strange, None, known), Batch(rows(2, 50))])
+    assert model.total == 3 * (0 + 2 + 3 + 50 + 51)
+    assert int(seen[0].known.sum()) == 15
+    assert model.begun[0].known.shape == (3, 3)
+    with pytest.raises(DataError, match="missing entries"):
+        Counter(VECTOR).fit(lambda: [Batch(strange, None, known)])
+    with pytest.raises(SpecError, match="boolean mask"):
+        model.fit(lambda: [Batch(strange, None, known.long())])
+
+
+def test_criteria_count_what_is_free():
+    class Fair(Counter):
+        def conditional_log_prob(self, x, y):
+            return -torch.ones(len(x))
+
+        def free_parameters(self):
+            return 5
+
+    model = Fair(VECTOR)
+    assert model.aic(rows(10)) == pytest.approx(2 * 5 + 2 * 10)
+    assert model.bic(rows(10)) == pytest.approx(5 * math.log(10) + 2 * 10)
+    with pytest.raises(DataError, match="at least one example"):
+        model.bic(rows(0))
+    with pytest.raises(DataError, match="cannot score examples with missing"):
+        model.bic(Batch(rows(2), None, torch.ones(2, 3, dtype=torch.bool)))
+    labelled = Fair(Spec(shape=(3,), levels=100, classes=2))
+    batch = Batch(rows(4), torch.tensor([0, 1, 1, 0]))
+    assert labelled.aic(batch) == pytest.approx(2 * 5 + 2 * 4 * (1 + math.log(2)), rel=1e-6)
 
 
 def test_statistics_are_summed_over_processes():

@@ -47,7 +47,10 @@ def test_em_takes_the_steps_of_scikit_learn(covariance, monkeypatch):
         iterations=12, tolerance=-1.0,
     ).double()  # fmt: skip
     model.begin(Batch(x), torch.Generator().manual_seed(0))
-    precision = torch.linalg.inv(model.parts.covariance_CDD).numpy()
+    if covariance == "diag":
+        precision = torch.diag_embed((-2 * model.parts.log_scale_MD).exp()).numpy()
+    else:
+        precision = torch.linalg.inv(model.parts.covariance_CDD).numpy()
     weights = model.log_weight_YK.exp()[0].numpy()
     oracle = Oracle(
         4,
@@ -68,8 +71,12 @@ def test_em_takes_the_steps_of_scikit_learn(covariance, monkeypatch):
         oracle.fit(z.numpy())
     monkeypatch.setattr(model, "begin", lambda seen, generator: None)
     fit(model, x)
-    ours = float(model.log_prob(x).mean() + x.std(0, correction=0).log().sum())
+    unit = float(x.std(0, correction=0).log().sum())
+    ours = float(model.log_prob(x).mean()) + unit
     assert ours == pytest.approx(float(oracle.score(z.numpy())), rel=1e-6)
+    for criterion in ("aic", "bic"):
+        expected = getattr(oracle, criterion)(z.numpy()) + 2 * len(x) * unit
+        assert getattr(model, criterion)(Batch(x)) == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("pseudo", [0.0, 2.0])
@@ -241,6 +248,90 @@ def test_more_components_than_examples_and_constant_columns(levels):
         fit(model, x)
         assert torch.isfinite(model.log_prob(x)).all()
         assert torch.isfinite(model.sample(20).double()).all()
+
+
+KINDS = ["full", "diag", "tied"]
+
+
+@pytest.mark.parametrize("pseudo", [0.0, 2.0])
+@pytest.mark.parametrize("covariance", KINDS)
+def test_singular_data_end_at_the_floor(covariance, pseudo):
+    x = clusters()[0][:, :2]
+    # A copy of a column, a column that never varies, and more components than points in places.
+    x = torch.cat([x, x[:, :1], torch.full((len(x), 1), 1e7)], 1)
+    log = []
+    model = mixture(
+        Spec(shape=(4,)), components=30, covariance=covariance, pseudo=pseudo, iterations=30
+    )
+    context = FitContext(torch.Generator().manual_seed(0), log=log.append)
+    model.fit(lambda: [Batch(x)], context)
+    assert np.diff([entry["objective"] for entry in log]).min() > -1e-4
+    assert torch.isfinite(model.log_prob(x)).all()
+    assert torch.isfinite(model.sample(50)).all()
+    if covariance != "diag":
+        least = torch.linalg.eigvalsh(model.parts.covariance_CDD.double()).min()
+        assert float(least) > 0.99 * 0.01**2
+        assert pseudo or float(least) < 1.01 * 0.01**2
+    # The column that never varies is still not certain: the floor holds in its own unit.
+    other = x.clone()
+    other[:, 3] += 1
+    assert torch.isfinite(model.log_prob(other)).all()
+    assert (model.log_prob(other) < model.log_prob(x)).all()
+
+
+def test_an_empty_component_has_no_weight_and_stays():
+    x = torch.tensor([[0.0], [0.0], [1.0]])
+    model = mixture(Spec(shape=(1,)), components=4, pseudo=0.0, iterations=5)
+    fit(model, x)
+    weight = model.log_weight_YK[0].exp()
+    assert float(weight.sum()) == pytest.approx(1)
+    assert int((weight > 1e-6).sum()) == 2
+    assert torch.isfinite(model.parts.mean_MD).all()
+
+
+@pytest.mark.parametrize("covariance", KINDS)
+def test_the_marginal_is_that_of_scipy(covariance):
+    x = clusters()[0].double()
+    model = mixture(Spec(shape=(3,)), components=3, covariance=covariance).double()
+    fit(model, x)
+    unit, shift = model.parts.scale_D, model.parts.shift_D
+    if covariance == "diag":
+        matrices = torch.diag_embed((2 * model.parts.log_scale_MD).exp())
+    else:
+        matrices = model.parts.covariance_CDD.expand(3, 3, 3)
+    known = torch.tensor([[1, 0, 1], [0, 1, 0], [1, 1, 1], [0, 0, 0], [1, 1, 0]]).bool()
+    holes = x[:5].masked_fill(~known, math.nan)
+    found = model.marginal_log_prob(holes, known)
+    for row in range(5):
+        keep = known[row].nonzero().squeeze(1)
+        density = 0.0 if len(keep) else 1.0
+        for k in range(3):
+            mean = (model.parts.mean_MD[k] * unit + shift)[keep].numpy()
+            matrix = (matrices[k] * unit * unit.unsqueeze(1))[keep][:, keep].numpy()
+            if len(keep):
+                weight = float(model.log_weight_YK[0, k].exp())
+                density += weight * stats.multivariate_normal(mean, matrix).pdf(x[row, keep])
+        assert float(found[row]) == pytest.approx(math.log(density), abs=1e-9)
+
+
+def test_wide_and_narrow_examples_are_counted_alike():
+    from genus.distributions.gaussian_components import GaussianComponents, _second_moments
+
+    z = torch.randn(30, 70, dtype=torch.float64)
+    weight = torch.rand(30, 3, dtype=torch.float64)
+    wide = GaussianComponents(3, 70).double().statistics(z, weight)["second"]
+    assert torch.allclose(wide, _second_moments(z, weight))
+
+
+@pytest.mark.parametrize("covariance", KINDS)
+def test_the_totals_know_the_likelihood(covariance):
+    x = clusters()[0].double()
+    model = mixture(Spec(shape=(3,)), components=3, covariance=covariance).double()
+    fit(model, x)
+    share = model.features(x)
+    total = model.parts.statistics(x, share)
+    expected = float((share * model.parts.log_prob(x)).sum())
+    assert float(model.parts.log_likelihood(total)) == pytest.approx(expected, rel=1e-9)
 
 
 def test_options_that_cannot_be_used():

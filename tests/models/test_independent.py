@@ -7,12 +7,13 @@ import torch
 from sklearn.naive_bayes import CategoricalNB, GaussianNB
 
 from genus.capabilities import FitContext
-from genus.models.independent import Independent, IndependentConfig
+from genus.families.factorised import FactorisedConfig
+from genus.models.independent import Independent
 from genus.spec import Batch, Spec
 
 
 def fitted(spec, x, y=None, **config):
-    model = Independent(spec, IndependentConfig(**config))
+    model = Independent(spec, FactorisedConfig(**config))
     model.fit(
         lambda: [
             Batch(x[:70], None if y is None else y[:70]),
@@ -42,7 +43,7 @@ def test_levels_agree_with_categorical_naive_bayes(labelled):
 def test_real_columns_agree_with_gaussian_naive_bayes(labelled):
     y, generator = labelled
     x = torch.randn(200, 4, generator=generator) * torch.tensor([1e3, 1, 1e-2, 1]) + y[:, None]
-    model = fitted(Spec(shape=(4,), classes=3), x, y)
+    model = fitted(Spec(shape=(4,), classes=3), x, y, alpha=1e-9)
     oracle = GaussianNB(var_smoothing=0).fit(x.double().numpy(), y.numpy())
     model.log_prior_Y.copy_(torch.from_numpy(oracle.class_prior_).log())
     expected = torch.from_numpy(oracle.predict_joint_log_proba(x.double().numpy())).float()

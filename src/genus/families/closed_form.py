@@ -15,16 +15,18 @@ from torch import Tensor
 
 from genus.capabilities import FitContext
 from genus.errors import DataError
-from genus.families.base import DensityModel
+from genus.families.completion import fitting_mask
+from genus.families.information import Criteria
+from genus.families.reservoir import Reservoir
 from genus.spec import Batch
 
 Batches = Callable[[], Iterable[Batch]]
 
 CHUNK = 2**22
-"""Entries of the data that are counted at once: few large sums are faster than many small ones."""
+"""Numbers that are computed at once: few large sums are faster than many small ones."""
 
 
-class ClosedForm(DensityModel):
+class ClosedForm(Criteria):
     r"""A density whose parameters are a function of additive sufficient statistics.
 
     .. math:: T = \sum_n t(x_n, y_n; \theta), \qquad \theta \leftarrow f(T)
@@ -63,6 +65,8 @@ class ClosedForm(DensityModel):
     """How often to begin anew; the best is kept."""
     seeds: int = 0
     """How many examples `begin` wants to see; 0 leaves out the pass that collects them."""
+    fits_missing: bool = False
+    """Whether a fit can take batches in which some entries are not known."""
 
     def statistics(self, batch: Batch) -> dict[str, Tensor]:
         """Return sums over the batch, each of the same shape for every batch."""
@@ -77,6 +81,11 @@ class ClosedForm(DensityModel):
         both speak of the parameters that the sums were made with.
         """
         raise NotImplementedError(f"{type(self).__name__} must write update()")
+
+    @property
+    def width(self) -> int:
+        """How many numbers `statistics` holds for each example; bounds the examples at once."""
+        return self.spec.dims
 
     def begin(self, seen: Batch, generator: torch.Generator | None) -> None:
         """Set the first parameters from up to ``seeds`` examples drawn evenly from the data."""
@@ -141,6 +150,7 @@ class ClosedForm(DensityModel):
         for batch in batches():
             if len(batch) == 0:
                 continue
+            batch = self._blanked(batch)
             self.check_inputs(batch.x, batch.y if self.spec.classes else None)
             if self.spec.classes and batch.y is None:
                 raise DataError(
@@ -148,40 +158,51 @@ class ClosedForm(DensityModel):
                     "labels; create it with spec.unconditional()"
                 )
             waiting.append(batch)
-            if sum(map(len, waiting)) * self.spec.dims >= CHUNK:
-                yield self._joined(waiting)
+            if sum(map(len, waiting)) >= self._rows_at_once():
+                yield from self._joined(waiting)
                 waiting = []
         if waiting:
-            yield self._joined(waiting)
+            yield from self._joined(waiting)
 
-    def _joined(self, parts: list[Batch]) -> Batch:
+    def _blanked(self, batch: Batch) -> Batch:
+        """Return the batch with zeros where entries are missing."""
+        if batch.known is None:
+            return batch
+        if not self.fits_missing:
+            raise DataError(
+                f"{self.name} cannot be fitted to examples with missing entries; leave those rows "
+                "or columns out, or complete them first"
+            )
+        known = fitting_mask(batch.known, batch.x)
+        return Batch(batch.x.masked_fill(~known, 0), batch.y, known)
+
+    def _rows_at_once(self) -> int:
+        return max(1, CHUNK // self.width)
+
+    def _joined(self, parts: list[Batch]) -> Iterator[Batch]:
+        """Yield the same examples in pieces of the right size, on the model's device."""
         labels = [part.y for part in parts if part.y is not None and self.spec.classes]
+        known = None
+        if any(part.known is not None for part in parts):
+            known = torch.cat([_mask_of(part) for part in parts])
         x = torch.cat([part.x for part in parts])
-        return Batch(x, torch.cat(labels) if labels else None).to(self.device)
+        whole = Batch(x, torch.cat(labels) if labels else None, known)
+        for start in range(0, len(whole), self._rows_at_once()):
+            yield whole[slice(start, start + self._rows_at_once())].to(self.device)
 
     def _collect(self, batches: Batches, context: FitContext) -> Batch:
-        """Return up to ``seeds`` examples, all equally likely (Vitter's algorithm R)."""
-        rows_x: Tensor | None = None
-        rows_y = torch.zeros(self.seeds, dtype=torch.long)
-        seen = 0
+        """Return up to ``seeds`` examples, all equally likely."""
+        reservoir = Reservoir(self.seeds, context.generator)
         for batch in self._chunks(batches):
-            x, n = batch.x.cpu(), len(batch)
-            if rows_x is None:
-                rows_x = x.new_zeros(self.seeds, *x.shape[1:])
-            age = torch.arange(seen + 1, seen + n + 1)
-            draw = (torch.rand(n, generator=context.generator).double() * age).long()
-            place = torch.where(age <= self.seeds, age - 1, draw)
-            last = torch.full((self.seeds + seen + n,), -1)  # of several for one place
-            last.scatter_reduce_(0, place, torch.arange(n), "amax")
-            kept = last[: self.seeds].ge(0).nonzero().squeeze(1)
-            rows_x[kept] = x[last[kept]]
+            rows = {"x": batch.x}
             if batch.y is not None:
-                rows_y[kept] = batch.y.cpu()[last[kept]]
-            seen += n
-        if rows_x is None:
+                rows["y"] = batch.y
+            if self.fits_missing:
+                rows["known"] = _mask_of(batch)
+            reservoir.add(rows)
+        if not reservoir.seen:
             raise DataError(f"there are no examples to fit {self.name} to")
-        count = min(seen, self.seeds)
-        return Batch(rows_x[:count], rows_y[:count] if self.spec.classes else None)
+        return Batch(**reservoir.rows)
 
     def _share(self, context: FitContext) -> None:
         """Give every process the first one's parameters, as each has begun from its own rows."""
@@ -192,3 +213,8 @@ class ClosedForm(DensityModel):
     def _must_stop(self, context: FitContext) -> bool:
         """Say whether any process is out of time, so that all stop at the same pass."""
         return bool(context.reduce(torch.tensor(float(context.stop()))) > 0)
+
+
+def _mask_of(batch: Batch) -> Tensor:
+    """Return which entries are known, all where the batch does not say."""
+    return torch.ones_like(batch.x, dtype=torch.bool) if batch.known is None else batch.known

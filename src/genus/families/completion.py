@@ -115,7 +115,7 @@ def complete(
 ) -> Completion:
     """Complete examples; this is `Autoregressive.complete`, where the arguments are explained."""
     _check_options(temperature, method, particles)
-    known = _fitting(known, x)
+    known = fitting_mask(known, x)
     x = x.masked_fill(~known, 0)
     model.check_inputs(x, y)
     device = model.device
@@ -152,7 +152,7 @@ def _check_options(temperature: float, method: str, particles: int) -> None:
     raise_all(ConfigError, "cannot complete:", problems)
 
 
-def _fitting(known: Tensor, x: Tensor) -> Tensor:
+def fitting_mask(known: Tensor, x: Tensor) -> Tensor:
     """Return the mask in the shape of the examples.
 
     Raises:

@@ -13,6 +13,7 @@ from genus.capabilities import Completion
 from genus.distributions.components import Components
 from genus.families.base import check_temperature
 from genus.families.closed_form import ClosedForm
+from genus.families.completion import fitting_mask
 from genus.random import ExampleNoise, categorical_icdf
 from genus.spec import Batch, Spec
 
@@ -28,7 +29,8 @@ class Mixture(ClosedForm):
     .. math:: \sum_n \log p(x_n \mid y_n)
         + \epsilon \sum_{yk} \big(\log \pi_{yk} + E_{\bar x}[\log p_{yk}(\bar x)]\big)
 
-    With :math:`\epsilon = 0` it is maximum likelihood.
+    With :math:`\epsilon = 0` it is maximum likelihood. A component that no example belongs to any
+    more keeps its law and has weight zero; with pseudo-examples it becomes one like the whole data.
 
     References:
         | Maximum Likelihood from Incomplete Data via the EM Algorithm (Dempster et al., 1977)
@@ -36,18 +38,30 @@ class Mixture(ClosedForm):
 
     Args:
         spec: what the data are.
-        config: has ``components`` (K of each class) and ``pseudo`` (:math:`\epsilon`).
+        config: whatever the subclass has.
         parts: all M components, those of the first class first.
+
+    Attributes:
+        pseudo: :math:`\epsilon`.
+        completion: how completions are made, in words.
     """
 
     seeds = 5_000
+    pseudo: float = 0.0
+    completion: str = "posterior component"
     log_weight_YK: Tensor
 
     def __init__(self, spec: Spec, config: Any, parts: Components) -> None:
         super().__init__(spec, config)
-        shape = (spec.classes or 1, self.config.components)
+        groups = spec.classes or 1
+        shape = (groups, parts.count // groups)
         self.register_buffer("log_weight_YK", torch.full(shape, -math.log(shape[1])))
         self.parts = parts
+
+    @property
+    def width(self) -> int:
+        """Entries of an example, or shares in components, whichever are more."""
+        return max(self.spec.dims, self.parts.count)
 
     def begin(self, seen: Batch, generator: torch.Generator | None) -> None:
         """Cluster some of the data, class by class, and fit each component to its cluster."""
@@ -61,13 +75,16 @@ class Mixture(ClosedForm):
             if len(rows):
                 member_BM[rows, label * k + kmeans(points[rows], k, generator)] = 1
         member_BM = member_BM.to(self.device)
-        self.parts.update(self.parts.statistics(seen_x, member_BM), max(self.config.pseudo, 1e-2))
+        member_BM = member_BM.to(self.dtype)
+        self.parts.update(self.parts.statistics(seen_x, member_BM), max(self.pseudo, 1e-2))
         self._set_weights(member_BM.double().sum(0))
 
     def _set_weights(self, count_M: Tensor) -> None:
-        count_YK = count_M.view_as(self.log_weight_YK) + self.config.pseudo
-        share_YK = count_YK / count_YK.sum(1, keepdim=True).clamp(min=1e-300)
-        self.log_weight_YK.copy_(share_YK.clamp(min=1e-30).log())
+        """Set the shares of the components; those of a class without examples stay."""
+        count_YK = count_M.view_as(self.log_weight_YK) + self.pseudo
+        all_Y1 = count_YK.sum(1, keepdim=True)
+        log_share_YK = (count_YK / all_Y1.clamp(min=1e-300)).clamp(min=1e-30).log()
+        self.log_weight_YK.copy_(torch.where(all_Y1 > 0, log_share_YK, self.log_weight_YK.double()))
 
     def _log_weight(self, y: Tensor | None, *, joint: bool = False) -> Tensor:
         """Return ``(B or 1, M)``: given labels, of the only class, or jointly with the class."""
@@ -89,7 +106,7 @@ class Mixture(ClosedForm):
 
     def update(self, total: dict[str, Tensor]) -> dict[str, float]:
         """Set weights and components: the M-step."""
-        pseudo, count = self.config.pseudo, total["count"]
+        pseudo, count = self.pseudo, total["count"]
         prior = self.log_weight_YK.double().sum() + self.parts.log_prior() if pseudo else 0.0
         objective = (total["nats"] + pseudo * prior) / count
         self.parts.update(total, pseudo)
@@ -99,8 +116,30 @@ class Mixture(ClosedForm):
     def joint_log_prob(self, x: Tensor) -> Tensor:
         """Return ``(B, Y)``, log p(x, y) of every class."""
         self.require(self.spec.classes is not None, "classes", self.spec)
-        joint_BM = self._log_weight(None, joint=True) + self.parts.log_prob(x.flatten(1))
+        joint_BM = self._joint(x, None)
         return joint_BM.view(len(x), *self.log_weight_YK.shape).logsumexp(2)
+
+    def _joint(self, x: Tensor, y: Tensor | None, known_BD: Tensor | None = None) -> Tensor:
+        """Return ``(B, M)``, log p(known entries, component), and of the class where y is None."""
+        weight = self._log_weight(y, joint=y is None)
+        return weight + self.parts.log_prob(x.flatten(1), known_BD)
+
+    def marginal_log_prob(self, x: Tensor, known: Tensor, y: Tensor | None = None) -> Tensor:
+        r"""Return the exact log-likelihood of the known entries in nats, ``(B,)``.
+
+        Args:
+            x: ``(B, *shape)``; what stands at unknown entries is not looked at and may be NaN.
+            known: boolean, of the same shape or one that broadcasts to it.
+            y: ``(B,)`` labels. Left out for a class-conditional model it means
+                :math:`\log \sum_y p(y)\, p(x_\text{known} \mid y)`.
+
+        Raises:
+            SpecError: the inputs do not fit the Spec.
+        """
+        known = fitting_mask(known, x)
+        x = x.masked_fill(~known, 0)
+        self.check_inputs(x, y)
+        return self._joint(x, y, known.flatten(1)).logsumexp(1)
 
     def conditional_log_prob(self, x: Tensor, y: Tensor | None) -> Tensor:
         """Return ``(B,)``, log p(x | y)."""
@@ -113,8 +152,7 @@ class Mixture(ClosedForm):
             SpecError: the input does not fit the Spec.
         """
         self.check_inputs(x, None)
-        weight = self._log_weight(None, joint=True)
-        return (weight + self.parts.log_prob(x.flatten(1))).softmax(1)
+        return self._joint(x, None).softmax(1)
 
     def sample(
         self,
@@ -171,17 +209,29 @@ class Mixture(ClosedForm):
             ConfigError: a temperature that is not above zero.
         """
         check_temperature(temperature)
+        known = fitting_mask(known, x)
         x = x.masked_fill(~known, 0)
         self.check_inputs(x, y)
-        flat, known_BD = x.flatten(1), known.expand_as(x).flatten(1)
+        flat, known_BD = x.flatten(1), known.flatten(1)
         noise = ExampleNoise(len(x), generator, device=self.device, dtype=self.dtype)
-        weight = self._log_weight(y, joint=y is None)
-        evidence_BM = weight + self.parts.log_prob(flat, known_BD)
+        evidence_BM = self._joint(x, y, known_BD)
         index_B = categorical_icdf(evidence_BM / temperature, noise.uniform())
         filled = self.parts.draw(index_B, noise, temperature, flat, known_BD)
-        whole_BM = weight + self.parts.log_prob(filled)
-        log_prob = whole_BM.logsumexp(1) - evidence_BM.logsumexp(1)
-        return Completion(filled.view_as(x), temperature == 1, "posterior component", log_prob)
+        log_known = evidence_BM.logsumexp(1)
+        log_drawn = self._joint(filled, y).logsumexp(1) - log_known
+        return Completion(
+            filled.view_as(x),
+            temperature == 1,
+            self.completion,
+            log_drawn,
+            log_known=log_known,
+            log_conditional=log_drawn,
+        )
+
+    def free_parameters(self) -> int:
+        """Return the numbers of all components, and all weights and classes but one of each."""
+        groups, k = self.log_weight_YK.shape
+        return self.parts.free_parameters() + groups * (k - 1) + groups - 1
 
 
 def kmeans(
@@ -195,18 +245,25 @@ def kmeans(
         generator: source of the seeds.
         iterations: Lloyd's.
     """
-    n = len(points_ND)
-    first = int(torch.randint(n, (1,), generator=generator))
-    centres = points_ND[first : first + 1]
-    nearest_N = (points_ND - centres).square().sum(1)
+    size_N1 = points_ND.square().sum(1, keepdim=True)
+
+    def distances(centres_KD: Tensor) -> Tensor:
+        """Return ``(N, K)``, squared; what rounding leaves between equal points is zero."""
+        sizes_NK = size_N1 + centres_KD.square().sum(1)
+        distance_NK = torch.addmm(sizes_NK, points_ND, centres_KD.T, alpha=-2)
+        rounding = 8 * torch.finfo(points_ND.dtype).eps
+        return distance_NK.masked_fill(distance_NK <= rounding * sizes_NK, 0)
+
+    centres = points_ND[torch.randint(len(points_ND), (1,), generator=generator)]
+    nearest_N = distances(centres).squeeze(1)
     while len(centres) < k and bool(nearest_N.max() > 0):
-        chosen = torch.multinomial(nearest_N, 1, generator=generator)
-        centres = torch.cat([centres, points_ND[chosen]])
-        nearest_N = torch.minimum(nearest_N, (points_ND - points_ND[chosen]).square().sum(1))
-    label_N = torch.cdist(points_ND, centres).argmin(1)
+        chosen = points_ND[torch.multinomial(nearest_N, 1, generator=generator)]
+        centres = torch.cat([centres, chosen])
+        nearest_N = torch.minimum(nearest_N, distances(chosen).squeeze(1))
+    label_N = distances(centres).argmin(1)
     for _ in range(iterations):
         count_K = torch.bincount(label_N, minlength=len(centres)).unsqueeze(1)
         sums_KD = torch.zeros_like(centres).index_add_(0, label_N, points_ND)
         centres = torch.where(count_K > 0, sums_KD / count_K.clamp(min=1), centres)
-        label_N = torch.cdist(points_ND, centres).argmin(1)
+        label_N = distances(centres).argmin(1)
     return label_N

@@ -11,12 +11,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from genus.config import check_positive
-from genus.distributions.components import (
-    Components,
-    Covariance,
-    DiscretizedComponents,
-    GaussianComponents,
-)
+from genus.distributions.components import Components
+from genus.distributions.gaussian_components import Covariance, gaussian_components
+from genus.distributions.level_components import DiscretizedComponents
 from genus.errors import ConfigError
 from genus.families.mixture import Mixture
 from genus.registry import register
@@ -33,8 +30,9 @@ class GaussianMixtureConfig:
             "full" for real data and "diag" for levels, which allow no other.
         pseudo: how many examples that look like the whole data each component is given on top;
             it keeps components with few examples from becoming too sure. 0 is maximum likelihood.
-        min_scale: least standard deviation: of levels, in levels; of real data, as a fraction of
-            the column's own.
+        min_scale: least standard deviation in any direction: of levels, in levels; of real data,
+            as a fraction of the column's own. It is the floor of a singular covariance, and of a
+            column that never varies, which counts as having deviation 1.
         iterations: passes of EM at most.
         tolerance: nats per example; EM ends when a pass gains less.
         restarts: how often EM begins anew; the best is kept.
@@ -98,14 +96,14 @@ class GaussianMixture(Mixture):
         config = GaussianMixtureConfig() if config is None else config
         super().__init__(spec, config, self._parts(spec, config))
         self.iterations, self.restarts = config.iterations, config.restarts
-        self.tolerance = config.tolerance
+        self.tolerance, self.pseudo = config.tolerance, config.pseudo
 
     @staticmethod
     def _parts(spec: Spec, config: GaussianMixtureConfig) -> Components:
         count = config.components * (spec.classes or 1)
         if spec.levels is None:
             kind = "full" if config.covariance == "auto" else config.covariance
-            return GaussianComponents(count, spec.dims, kind, min_scale=config.min_scale)
+            return gaussian_components(count, spec.dims, kind, config.min_scale)
         if config.covariance not in ("auto", "diag"):
             raise ConfigError(
                 f"covariance={config.covariance!r} needs real data, but the data are {spec}; "
