@@ -46,9 +46,22 @@ def test_train_sample_and_complete(tmp_path):
     assert not np.array_equal(first, second)
 
 
+def test_wine(tmp_path):
+    """Every classifier does better than chance at every size, and far better with many wines."""
+    out = run("wine.py", "--divisions", "1", cwd=tmp_path)
+    rows = [line for line in out.splitlines() if " ± " in line]
+    assert len(rows) == 6
+    for row in rows:
+        found = [float(cell.split()[-1]) for cell in row.split(" ± ")[:-1]]
+        assert len(found) == 5
+        assert min(found) > 40
+        assert found[-1] > 85
+
+
 def test_every_example_is_run():
     """A script without a test would rot."""
     assert {path.name for path in EXAMPLES.glob("*.py")} == {
         "train_and_sample.py",
         "complete_image.py",
+        "wine.py",
     }

@@ -31,11 +31,19 @@ _EXPORTS = {
     "verify": "genus.conformance",
     "evaluate": "genus.evaluation",
     "compare": "genus.evaluation",
+    "classify": "genus.applications",
+    "extract_features": "genus.applications",
+    "linear_probe": "genus.applications",
+    "train_classifier": "genus.applications",
 }
 
 __all__ = ["__version__", *sorted(_EXPORTS)]
 
 if TYPE_CHECKING:
+    from genus.applications import classify as classify
+    from genus.applications import extract_features as extract_features
+    from genus.applications import linear_probe as linear_probe
+    from genus.applications import train_classifier as train_classifier
     from genus.capabilities import supports as supports
     from genus.conformance import verify as verify
     from genus.data import load_data as load_data

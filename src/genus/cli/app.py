@@ -36,6 +36,18 @@ COMMANDS = {
         "Fill in what is missing of images, or of other examples, with a run.",
         "genus complete runs/pixelcnn-digits photo.png --lower-half -n 6 -o completed.png",
     ),
+    "features": (
+        "Write the features of every example, or probe them with a linear classifier.",
+        "genus features runs/vae-digits --probe",
+    ),
+    "classify": (
+        "Classify examples by Bayes' rule with a run that learnt each class.",
+        "genus classify runs/gaussian-mixture-wine -o posterior.csv",
+    ),
+    "plot": (
+        "Draw what a run has learned: its latents, its filters or its hidden states.",
+        "genus plot runs/vae-digits traversal -o latents.png",
+    ),
     "compare": (
         "Train several models at equal cost and report what each can do.",
         "genus compare pixelcnn vae gan --data digits --time-budget 60s --out runs/three",
@@ -50,6 +62,13 @@ COMMANDS = {
     ),
 }
 """Every command with its summary and an example; the functions are in modules of that name."""
+SUBCOMMANDS = {
+    ("train", "classifier"): (
+        "Train a classifier that starts from a run's features, and one that starts from nothing.",
+        "genus train classifier --from runs/autoencoder-digits --labels 100 1000 all",
+    ),
+}
+"""Commands of two words, in modules named after the second."""
 
 
 def build() -> App:
@@ -70,6 +89,9 @@ def build() -> App:
         path = f"genus.cli.{name}:{name}"
         epilogue = f"Example:  {example}"
         app.command(path, name=name, help=summary, help_epilogue=epilogue, sort_key=order)
+    for (first, second), (summary, example) in SUBCOMMANDS.items():
+        path, epilogue = f"genus.cli.{second}:{second}", f"Example:  {example}"
+        app[first].command(path, name=second, help=summary, help_epilogue=epilogue)
     return app
 
 
@@ -83,7 +105,7 @@ def run(words: list[str]) -> int:
     """Run the command that ``words`` spell and return the exit code."""
     words, debug = split_debug(words)
     known = words[:1] if words and words[0] in COMMANDS else []
-    hint = " ".join(["genus", *known, "--help"])
+    hint = " ".join(["genus", *(words[:2] if tuple(words[:2]) in SUBCOMMANDS else known), "--help"])
     with output.consoles(words), errors.guard(debug, hint) as outcome:
         result = build()(words, console=output.out(), error_console=output.err())
         outcome.code = result if isinstance(result, int) else errors.OK

@@ -287,7 +287,11 @@ def _print_result(plan: Plan, result: RunResult, json: bool) -> None:
         return
     score = "none: this model has no likelihood"
     if result.score is not None:
+        from genus.capabilities import Energy, EnergyBounded, supports
+
         score = f"{result.score:.4f} nats/dim" + (f" = {bits:.4f} bits/dim" if bits else "")
+        if supports(plan.model, Energy) or supports(plan.model, EnergyBounded):
+            score += ", a rough estimate; genus evaluate gives the interval"
     output.pairs(
         [
             ("run", result.path),

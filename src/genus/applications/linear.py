@@ -1,0 +1,110 @@
+"""Multinomial logistic regression on standardised columns, its strength chosen on held-out rows."""
+
+# Shapes: N examples, D features, Y classes.
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from genus.errors import ConfigError
+
+Array = npt.NDArray[Any]
+STRENGTHS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
+"""What is tried of the strength of regularisation."""
+MOST_ITERATIONS = 500
+"""Of L-BFGS for each strength."""
+
+
+class Scaler:
+    """Brings columns to mean 0 and deviation 1 on the training set; a constant column to 0."""
+
+    def __init__(self, x_ND: npt.NDArray[np.float32]) -> None:
+        self.mean = x_ND.mean(0, dtype=np.float64)
+        deviation = x_ND.std(0, dtype=np.float64)
+        # A column that hardly varies is noise of rounding, and must not be blown up.
+        flat = deviation <= 1e-6 * np.abs(self.mean)
+        self.deviation = np.where(flat | (deviation == 0), np.inf, deviation)
+
+    def __call__(self, x_ND: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return the columns, standardised."""
+        scaled: npt.NDArray[np.float32] = ((x_ND - self.mean) / self.deviation).astype(np.float32)
+        return scaled
+
+
+@dataclass(frozen=True)
+class LinearFit:
+    """Logistic regression at the strength that is best on held-out rows.
+
+    Args:
+        machine: scikit-learn's.
+        strength: that was chosen.
+        valid: accuracy on the held-out rows of each strength that was tried.
+        converged: whether L-BFGS came to its tolerance at the strength that was chosen.
+    """
+
+    machine: Any
+    strength: float
+    valid: dict[float, float]
+    converged: bool
+
+    def layer(self, classes: int) -> tuple[Array, Array]:
+        """Return weights ``(Y, D)`` and biases ``(Y,)`` whose softmax is the posterior.
+
+        A class that had no example gets weight zero and a low bias.
+        """
+        found = self.machine.classes_
+        weight_YD = np.zeros((classes, self.machine.coef_.shape[1]))
+        bias_Y = np.full(classes, -20.0)
+        if len(found) == 2:  # one logit, of the second class
+            weight_YD[found] = np.outer([-0.5, 0.5], self.machine.coef_[0])
+            bias_Y[found] = np.array([-0.5, 0.5]) * self.machine.intercept_[0]
+        else:
+            weight_YD[found], bias_Y[found] = self.machine.coef_, self.machine.intercept_
+        return weight_YD, bias_Y
+
+
+def fit_linear(
+    x_ND: Array,
+    y_N: Array | None,
+    valid_x: Array,
+    valid_y: Array | None,
+    strengths: Sequence[float] = STRENGTHS,
+) -> LinearFit:
+    """Return the classifier that is best on valid; each strength starts from the one before.
+
+    Args:
+        x_ND: standardised columns to fit to.
+        y_N: their labels, of two classes at least.
+        valid_x: standardised columns to choose by.
+        valid_y: their labels.
+        strengths: of regularisation; of equally good ones the largest is taken.
+
+    Raises:
+        ConfigError: a strength that is not above zero, or none.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    wrong = [f"{s:g}" for s in strengths if not s > 0]
+    if wrong or not strengths:
+        raise ConfigError(f"strengths must be above zero, got {', '.join(wrong) or 'none'}")
+    # From strong to weak: the strong one is found in a few steps and leads to the next.
+    machine = LogisticRegression(max_iter=MOST_ITERATIONS, warm_start=True)
+    scores: dict[float, float] = {}
+    best: LinearFit | None = None
+    for strength in sorted(set(strengths), reverse=True):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # told in the record
+            machine.set_params(C=1 / (strength * len(x_ND))).fit(x_ND, y_N)
+        scores[strength] = float((machine.predict(valid_x) == valid_y).mean())
+        if best is None or scores[strength] > scores[best.strength]:
+            converged = int(machine.n_iter_.max()) < MOST_ITERATIONS
+            best = LinearFit(copy.deepcopy(machine), strength, scores, converged)
+    assert best is not None
+    return best
