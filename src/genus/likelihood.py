@@ -21,6 +21,8 @@ class LogLikelihood:
         kind: "exact", "lower bound" (ELBO, IWAE), "upper bound", "estimate" (AIS), or "n/a"
             (adversarial models: no density, and never a Parzen window).
         samples: how many samples a bound or an estimate used for each example.
+        interval: where the mean may lie, as far as a constant common to all examples is known (the
+            partition function of an energy model), or None where there is none.
 
     Example:
         >>> score = LogLikelihood(np.array([-2.0, -4.0]), "exact")
@@ -31,6 +33,7 @@ class LogLikelihood:
     nats: npt.NDArray[np.float64]
     kind: Kind
     samples: int | None = None
+    interval: tuple[float, float] | None = None
 
     @classmethod
     def not_available(cls) -> LogLikelihood:

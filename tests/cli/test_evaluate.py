@@ -31,7 +31,7 @@ def test_json_shape(cli, run):
     }  # fmt: skip
     assert set(found["likelihood"]) == {
         "kind", "k", "nats", "standard_error", "bits_per_dim", "bits_per_dim_standard_error",
-        "examples",
+        "examples", "interval", "bits_per_dim_interval",
     }  # fmt: skip
     assert set(found["data"]) == {"name", "digest", "split", "examples", "dims", "levels"}
     assert set(found["cost"]) == {"parameters", "training_seconds", "seconds_per_sample"}

@@ -104,12 +104,22 @@ def _likelihood(found: Evaluation, likelihood: dict[str, Any]) -> list[tuple[str
     if likelihood["nats"] is None:
         return [("log-likelihood", "n/a: this model has none")]
     kind, error = found.likelihood.label, likelihood["standard_error"]
-    nats = f"{likelihood['nats']:.4f} ± {error or 0:.4f} nats per example, {kind}"
+    interval = _between(likelihood["interval"], "log Z")
+    nats = f"{likelihood['nats']:.4f} ± {error or 0:.4f} nats per example, {kind}{interval}"
     lines = [("log-likelihood", nats)]
     if likelihood["bits_per_dim"] is not None:
         bits, error = likelihood["bits_per_dim"], likelihood["bits_per_dim_standard_error"]
-        lines.append(("bits/dim", f"{bits:.4f} ± {error or 0:.4f}, {kind}"))
+        interval = _between(likelihood["bits_per_dim_interval"], "log Z")
+        lines.append(("bits/dim", f"{bits:.4f} ± {error or 0:.4f}, {kind}{interval}"))
     return lines
+
+
+def _between(interval: list[float] | None, cause: str) -> str:
+    """Return an interval in words, or nothing where there is none."""
+    if interval is None:
+        return ""
+    low, high = interval
+    return f", between {low:.4f} and {high:.4f} as {cause} is"
 
 
 def _print_samples(block: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Log-likelihood of held-out data: exact, a bound, or not to be had.
+"""Log-likelihood of held-out data: exact, a bound, an estimate, or not to be had.
 
 Bits per dimension exist here and nowhere else: models speak in nats per example.
 """
@@ -16,10 +16,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from genus.capabilities import Bounded, Density, supports
+from genus.capabilities import (
+    Bounded,
+    Density,
+    Energy,
+    EnergyBounded,
+    LogPartition,
+    supports,
+)
 from genus.errors import ConfigError, SpecError, TrainingError
 from genus.evaluation.rows import blocks
-from genus.likelihood import LogLikelihood
+from genus.likelihood import Kind, LogLikelihood
 from genus.spec import Batch, Spec
 
 if TYPE_CHECKING:
@@ -63,7 +70,8 @@ def score(
     r"""Return the log-likelihood of every example of a split, as good as the model can tell it.
 
     A model with a `Density` is scored exactly, one that is `Bounded` by the importance-weighted
-    bound with ``k`` samples, any other is "n/a". Labels are not shown: a class-conditional model
+    bound with ``k`` samples. One with an `Energy` lacks log Z, which is estimated once; what comes
+    of it has an interval. Any other is "n/a". Labels are not shown: a class-conditional model
     is scored by :math:`\log \sum_y p(y) p(x \mid y)`, so that it compares with the others. The
     arithmetic is float32, or float64 for a float64 model, whatever precision it was trained in.
 
@@ -92,6 +100,10 @@ def score(
         verb, samples = _exact, None
     elif supports(model, Bounded):
         verb, samples = _bound, k
+    elif supports(model, Energy):
+        verb, samples = _energy, None
+    elif supports(model, EnergyBounded):
+        verb, samples = _energy_bound, k
     else:
         return LogLikelihood.not_available()
     size = batch_size or _batch_size(model.spec, samples or 1)
@@ -102,9 +114,31 @@ def score(
             parts.append(verb(ready, batch, k, generator).double().cpu())
             if progress is not None:
                 progress(sum(map(len, parts)))
-    nats = torch.cat(parts).numpy()
+        nats = torch.cat(parts).numpy()
+        constant = log_partition(ready, seed) if verb in (_energy, _energy_bound) else None
+    if constant is not None:
+        nats = nats - constant.estimate
     _check_values(nats)
-    return LogLikelihood(nats, "exact" if samples is None else "lower bound", samples)
+    return _likelihood(nats, samples, constant)
+
+
+def log_partition(model: Any, seed: int) -> LogPartition:
+    """Return log Z of an energy model, summed, or from 100 runs of 2,000 steps each way."""
+    generator = torch.Generator().manual_seed(seed)
+    found: LogPartition = model.log_partition(chains=100, steps=2000, generator=generator)
+    return found
+
+
+def _likelihood(
+    nats: np.ndarray, samples: int | None, constant: LogPartition | None
+) -> LogLikelihood:
+    """Return nats with their kind, and the interval that a constant not known exactly leaves."""
+    kind: Kind = "exact" if samples is None else "lower bound"
+    if constant is None or constant.exact:
+        return LogLikelihood(nats, kind, samples)
+    mean = float(nats.mean()) + constant.estimate
+    interval = (mean - constant.upper, mean - constant.lower)
+    return LogLikelihood(nats, "estimate" if samples is None else kind, samples, interval)
 
 
 @contextlib.contextmanager
@@ -154,7 +188,7 @@ def _batch_size(spec: Spec, samples: int) -> int:
     return max(8, min(256, WORK // work))
 
 
-def _place(model: Any, x: Tensor) -> Tensor:
+def place(model: Any, x: Tensor) -> Tensor:
     """Return x where the model is, and real numbers in the model's floating type."""
     floats = (
         [t for t in (*model.parameters(), *model.buffers()) if t.is_floating_point()]
@@ -167,10 +201,20 @@ def _place(model: Any, x: Tensor) -> Tensor:
 
 
 def _exact(model: Any, batch: Batch, k: int, generator: torch.Generator) -> Tensor:
-    values: Tensor = model.log_prob(_place(model, batch.x))
+    values: Tensor = model.log_prob(place(model, batch.x))
     return values
 
 
 def _bound(model: Any, batch: Batch, k: int, generator: torch.Generator) -> Tensor:
-    values: Tensor = model.iwae(_place(model, batch.x), k, generator=generator)
+    values: Tensor = model.iwae(place(model, batch.x), k, generator=generator)
     return values
+
+
+def _energy(model: Any, batch: Batch, k: int, generator: torch.Generator) -> Tensor:
+    values: Tensor = model.free_energy(place(model, batch.x))
+    return -values
+
+
+def _energy_bound(model: Any, batch: Batch, k: int, generator: torch.Generator) -> Tensor:
+    values: Tensor = model.free_energy_bound(place(model, batch.x), k, generator=generator)
+    return -values

@@ -161,6 +161,9 @@ def _record(row: Row) -> dict[str, Any]:
     likelihood, cost, block = content["likelihood"], content["cost"], content["samples"]
     names = ("kind", "k", "nats", "standard_error", "bits_per_dim", "bits_per_dim_standard_error")
     record |= {f"likelihood.{name}": likelihood[name] for name in names}
+    for name in ("interval", "bits_per_dim_interval"):
+        low, high = likelihood[name] or (None, None)
+        record |= {f"likelihood.{name}.low": low, f"likelihood.{name}.high": high}
     record |= cost
     if block is not None:
         record["samples"] = block["n"]

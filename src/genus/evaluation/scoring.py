@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from genus.capabilities import Samples, supports
 from genus.errors import SpecError
 from genus.evaluation.likelihood import bits_per_dim, score
+from genus.evaluation.reconstruction import restored_examples
 from genus.evaluation.samples import (
     Reference,
     SampleBlock,
@@ -73,6 +74,8 @@ class Evaluation:
         seed: of samples, bounds and the choice of rows.
         notes: what a reader must know, such as a reduced number of samples.
         drawn: the first samples ``(n, *shape)``, for pictures; not in the JSON.
+        restored: some examples and the means of their reconstructions ``(2, n, *shape)``, of a
+            model of images with latents; not in the JSON.
     """
 
     model: str
@@ -85,6 +88,7 @@ class Evaluation:
     seed: int = 0
     notes: tuple[str, ...] = ()
     drawn: Tensor | None = None
+    restored: Tensor | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the evaluation as a dictionary of plain values; what is not to be had is None."""
@@ -99,8 +103,10 @@ class Evaluation:
                 "k": likelihood.samples,
                 "nats": likelihood.mean,
                 "standard_error": likelihood.standard_error,
+                "interval": likelihood.interval,
                 "bits_per_dim": self.bits_per_dim,
                 "bits_per_dim_standard_error": self.bits_per_dim_error,
+                "bits_per_dim_interval": self.bits_per_dim_interval,
                 "examples": int(likelihood.nats.size),
             },
             "samples": None if self.samples is None else self.samples.to_json(),
@@ -113,7 +119,11 @@ class Evaluation:
 
     @classmethod
     def from_json(
-        cls, content: dict[str, Any], nats: npt.NDArray[np.float64], drawn: Tensor | None
+        cls,
+        content: dict[str, Any],
+        nats: npt.NDArray[np.float64],
+        drawn: Tensor | None,
+        restored: Tensor | None = None,
     ) -> Evaluation:
         """Build an evaluation from `to_json`'s dictionary and the arrays that it leaves out."""
         likelihood, block = content["likelihood"], content["samples"]
@@ -121,13 +131,14 @@ class Evaluation:
             content["model"],
             content["family"],
             DataReference(**content["data"]),
-            LogLikelihood(nats, likelihood["kind"], likelihood["k"]),
+            LogLikelihood(nats, likelihood["kind"], likelihood["k"], _pair(likelihood)),
             likelihood["bits_per_dim"],
             None if block is None else SampleBlock.from_json(block),
             Cost(**content["cost"]),
             content["seed"],
             tuple(content["notes"]),
             drawn,
+            restored,
         )
 
     @property
@@ -136,6 +147,21 @@ class Evaluation:
         if self.bits_per_dim is None:
             return None
         return self.likelihood.standard_error / (self.data.dims * math.log(2))
+
+    @property
+    def bits_per_dim_interval(self) -> tuple[float, float] | None:
+        """Interval of `bits_per_dim`, where the likelihood has one."""
+        if self.bits_per_dim is None or self.likelihood.interval is None:
+            return None
+        low, high = self.likelihood.interval
+        unit = self.data.dims * math.log(2)
+        return -high / unit, -low / unit
+
+
+def _pair(likelihood: dict[str, Any]) -> tuple[float, float] | None:
+    """Return the interval of a stored likelihood; records from before there were any have none."""
+    stored = likelihood.get("interval")
+    return None if stored is None else (stored[0], stored[1])
 
 
 def evaluate(
@@ -207,6 +233,7 @@ def evaluate(
         seed,
         tuple(notes),
         drawn,
+        restored_examples(model, data.split(split), seed=seed) if data.spec.is_image else None,
     )
 
 

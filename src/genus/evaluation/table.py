@@ -147,6 +147,18 @@ def with_error(value: float, error: float | None, digits: int = 2) -> str:
     return f"{value:.{decimals}f} ±{error:.{decimals}f}"
 
 
+def within(low: float, high: float) -> str:
+    """Return an interval, with as many decimals as tell its ends apart, 4 at most.
+
+    Example:
+        >>> within(0.15621, 0.16349), within(-88.25, -87.5)
+        ('0.1562–0.1635', '-88.25–-87.50')
+    """
+    width = high - low
+    decimals = 4 if width <= 0 else min(4, max(0, 1 - math.floor(math.log10(width))))
+    return f"{low:.{decimals}f}–{high:.{decimals}f}"
+
+
 def _likelihood_columns(comparison: Comparison) -> list[Column]:
     discrete = comparison.spec.is_discrete
 
@@ -155,6 +167,9 @@ def _likelihood_columns(comparison: Comparison) -> list[Column]:
         assert found is not None
         if found.likelihood.kind == "n/a":
             return "n/a" if row.kind == "model" else NONE
+        interval = found.bits_per_dim_interval or found.likelihood.interval
+        if interval is not None:
+            return within(*interval)
         if found.bits_per_dim is not None:
             return with_error(found.bits_per_dim, found.bits_per_dim_error)
         return with_error(found.likelihood.mean, found.likelihood.standard_error)
@@ -260,8 +275,9 @@ READ_NATS = (
 READ_KIND = (
     "What the likelihood is. Exact: the model's own probability. Lower bound (k): the model is at "
     "least this good; the bound grows with the number k of importance samples, so a gap to an "
-    "exact figure may be the bound's as well as the model's. n/a: the model has no likelihood that "
-    "could be computed, and none is made up for it."
+    "exact figure may be the bound's as well as the model's. Estimate: known but for a constant "
+    "that is bracketed by sampling; the cell is the interval that the bracket leaves. n/a: the "
+    "model has no likelihood that could be computed, and none is made up for it."
 )
 READ_FRECHET = {
     "trained": (

@@ -1,0 +1,144 @@
+r"""The deep belief network: a restricted Boltzmann machine with directed layers below it.
+
+.. math:: p(x, h^1, \dots, h^L) = p(x \mid h^1) \cdots p(h^{L-2} \mid h^{L-1})\, p(h^{L-1}, h^L)
+
+References:
+    | A Fast Learning Algorithm for Deep Belief Nets (Hinton, Osindero and Teh, 2006)
+    | On the Quantitative Analysis of Deep Belief Networks (Salakhutdinov and Murray, 2008)
+    | Evaluating Probabilities under High-Dimensional Latent Variable Models
+    | (Murray and Salakhutdinov, 2009)
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from genus.capabilities import Objective
+from genus.config import check_positive
+from genus.errors import ConfigError
+from genus.families.deep_belief import DeepBelief
+from genus.families.divergence import Bipartite
+from genus.registry import register
+from genus.spec import Batch, Spec
+
+
+@register("dbn")
+class DBN(DeepBelief):
+    r"""A stack of restricted Boltzmann machines, read downwards as a directed model.
+
+    Each machine learns what the hidden units of the one below do when they look at data; all but
+    the top one then give only the law of their visible units given the hidden ones, and the top
+    one replaces the law that their hidden units had. The machines are trained at the same time,
+    each by its own objective, on hidden states drawn afresh from those below, into which no
+    gradient goes. That is greedy training without stages: an upper machine follows a lower one
+    that still moves, which costs it little because all come to rest together as the step size
+    falls, and no budget has to be divided by hand.
+
+    The likelihood has a bound but for one constant, log Z of the top machine. With
+    :math:`q(h \mid x)` the machines' own upward laws,
+
+    .. math:: \log p(x) \ge E_q \log \frac1k \sum_{i=1}^k
+        \frac{p(x, h_i)\, Z}{q(h_i \mid x)} - \log Z
+
+    With classes the label is a visible softmax unit of the top machine.
+
+    Samples begin where the top machine's training chains are, each at one that its own noise
+    chooses, and go down through the layers after `Config.sample_sweeps` sweeps.
+
+    Args:
+        spec: data with levels.
+        config: see `DBN.Config`.
+
+    Raises:
+        SpecError: the data are real numbers.
+
+    Example:
+        >>> model = DBN(Spec(shape=(1, 4, 4), levels=2), DBN.Config(hidden=8, top=8))
+        >>> x = model.sample(3)
+        >>> bound = -model.free_energy_bound(x, k=16) - model.log_partition().estimate
+        >>> bound.shape
+        torch.Size([3])
+    """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Options of the deep belief network."""
+
+        hidden: int = 500
+        """Units of each hidden layer but the top one."""
+        top: int = 500
+        """Units of the top layer."""
+        depth: int = 2
+        """Hidden layers."""
+        sweeps: int = 10
+        """Gibbs sweeps of the training chains for each update."""
+        chains: int = 100
+        """Training chains of each machine, which persist."""
+        centred: bool = True
+        """Whether weights act on units less their mean."""
+        spread: float = 0.01
+        """Standard deviation of the first weights."""
+        sample_sweeps: int = 200
+        """Gibbs sweeps of the top machine from a training chain to a sample."""
+
+        def __post_init__(self) -> None:
+            names = ("hidden", "top", "sweeps", "chains", "sample_sweeps", "spread")
+            check_positive(self, *names)
+            if self.depth < 2:
+                raise ConfigError(
+                    f"depth={self.depth} must be at least 2; one hidden layer is the model rbm"
+                )
+
+    config: Config
+    learning_rate: float = 1e-2
+    batch_size: int = 100
+    tiny: ClassVar[dict[str, Any]] = {
+        "hidden": 6,
+        "top": 3,
+        "chains": 8,
+        "sweeps": 2,
+        "spread": 0.3,
+        "sample_sweeps": 20,
+    }
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"mnist": {"hidden": 500, "top": 2000}}
+
+    def __init__(self, spec: Spec, config: Config | None = None) -> None:
+        super().__init__(spec, config)
+        c = self.config
+        self.sweeps, self.sample_sweeps = c.sweeps, c.sample_sweeps
+        units = [*[c.hidden] * (c.depth - 1), c.top]
+        groups = [[(spec.dims, spec.levels_or_raise)], *[[(size, 2)] for size in units[:-1]]]
+        if spec.classes is not None:
+            groups[-1].append((1, spec.classes))
+        self.layers = nn.ModuleList(
+            Bipartite(below, above, c.chains, centred=c.centred, spread=c.spread)
+            for below, above in zip(groups, units, strict=True)
+        )
+
+    @classmethod
+    def check_spec(cls, spec: Spec) -> None:
+        """Raise `SpecError` unless the data are levels."""
+        cls.require(spec.is_discrete, "data with levels", spec)
+
+    @torch.no_grad()
+    def initialise(self, batch: Batch) -> None:
+        """Take the lowest biases from a first batch, and begin the lowest training chains at it."""
+        self._layer(0).initialise((batch.x.flatten(1),))
+
+    def objectives(self) -> tuple[Objective, ...]:
+        """Return one objective for each machine, lowest first."""
+        return tuple(
+            Objective(
+                f"layer-{index + 1}",
+                list(layer.parameters()),
+                functools.partial(self.loss, index),
+                learning_rate=self.learning_rate,
+                batch_size=self.batch_size,
+            )
+            for index, layer in enumerate(self.layers)
+        )

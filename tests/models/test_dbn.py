@@ -1,0 +1,151 @@
+"""Small networks against enumeration of all their layers."""
+
+import itertools
+
+import pytest
+import torch
+from tests.models.test_rbm import data_of, everything
+
+import genus
+from genus.capabilities import Completes, Energy, EnergyBounded, Features, supports
+from genus.errors import ConfigError, SpecError
+from genus.evaluation.likelihood import score
+from genus.models.dbn import DBN
+from genus.random import BatchNoise
+from genus.spec import Batch, Spec
+
+BINARY = Spec(shape=(1, 2, 2), levels=2)
+LEVELS = Spec(shape=(3,), levels=3)
+CLASSES = Spec(shape=(4,), levels=2, classes=3)
+SPECS = (BINARY, LEVELS, CLASSES)
+
+
+def small(spec, *, depth=2, seed=0, **options):
+    torch.manual_seed(seed)
+    sizes = {"hidden": 4, "top": 3, "chains": 30, "spread": 1.0, **options}
+    model = DBN(spec, DBN.Config(depth=depth, **sizes))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 1:
+                parameter.add_(torch.randn_like(parameter))
+    return model.double().eval()
+
+
+@torch.no_grad()
+def truth(model, label=None):
+    """log p(x) of every example, or log p(x, y), by listing the states of every hidden layer."""
+    spec, x = model.spec, everything(model.spec)
+    listed = torch.tensor(list(itertools.product((0.0, 1.0), repeat=4))).double()
+    layers = model.directed()
+    top = model.top.machine()
+    labels = [None] if spec.classes is None else range(spec.classes)
+    each = []
+    for y in labels:
+        state = (listed,) if y is None else (listed, torch.full((len(listed), 1), y))
+        each.append(-top.free_energy(top.as_state(state)))
+    log_z = torch.stack(each).logsumexp((0, 1))
+    log_p = torch.stack(each).logsumexp(0) if label is None else each[label]
+    for _machine, group in reversed(layers[1:]):  # p(h1) from p(h2) and so on
+        given = torch.stack(
+            [group.log_prob(group.logits(listed), row.expand(16, -1)) for row in listed]
+        )
+        log_p = (given + log_p).logsumexp(1)
+    _, group = layers[0]
+    rows = [group.as_state(row.flatten()[None]).expand(16, -1) for row in x]
+    given = torch.stack([group.log_prob(group.logits(listed), row) for row in rows])
+    return (given + log_p).logsumexp(1) - log_z
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+@pytest.mark.parametrize("depth", [2, 3])
+def test_the_bound_is_below_the_truth_and_comes_to_it(spec, depth):
+    model, x = small(spec, depth=depth), everything(spec)
+    exact, log_z = truth(model), model.log_partition()
+    assert log_z.exact
+    assert exact.logsumexp(0) == pytest.approx(0, abs=1e-9)
+    generator = torch.Generator().manual_seed(0)
+    means = {}
+    for k in (1, 10, 20_000):
+        times = 200 if k < 100 else 1
+        rows = [-model.free_energy_bound(x, k, generator=generator) for _ in range(times)]
+        means[k] = torch.stack(rows).mean(0) - log_z.estimate
+    assert (means[1] - exact).mean() < -0.02  # a bound that is not the truth
+    assert (means[1] < exact + 0.1).all()
+    assert means[1].mean() < means[10].mean() < exact.mean() + 0.01
+    assert (means[20_000] - exact).abs().mean() < 0.08  # of weights with heavy tails
+    assert torch.allclose(means[20_000], exact, atol=0.25)
+
+
+def test_labels_sum_out_at_the_top():
+    model, x = small(CLASSES), everything(CLASSES)
+    assert (
+        torch.stack([truth(model, y) for y in range(3)]).logsumexp(0).sub(truth(model)).abs().max()
+        < 1e-9
+    )
+    generator = torch.Generator().manual_seed(1)
+    for label in range(3):
+        y = torch.full((len(x),), label)
+        found = -model.free_energy_bound(x, 20_000, y, generator=generator)
+        assert torch.allclose(
+            found - model.log_partition().estimate, truth(model, label), atol=0.15
+        )
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+def test_samples_follow_the_enumerated_law(spec):
+    model, n = small(spec, depth=3, sample_sweeps=40), 6000
+    x = model.sample(n, generator=torch.Generator().manual_seed(2))
+    every, law = everything(spec), truth(model).exp()
+    found = torch.tensor([(x == each).flatten(1).all(1).double().mean() for each in every])
+    assert (found - law).abs().max() < 4 * (law * (1 - law) / n).sqrt().max()
+
+
+def test_each_machine_learns_from_the_one_below_and_from_no_other_gradient():
+    model = small(BINARY, depth=3).train()
+    for index, objective in enumerate(model.objectives()):
+        model.zero_grad()
+        noise = BatchNoise(6, torch.Generator().manual_seed(3), dtype=torch.float64)
+        objective.loss(Batch(everything(BINARY)[:6]), noise)["loss"].backward()
+        for other, layer in enumerate(model.layers):
+            moved = any(p.grad is not None for p in layer.parameters())
+            assert moved == (other == index)
+
+
+def test_a_network_learns_more_than_its_lowest_machine_alone():
+    rows = torch.tensor([[0, 0, 1, 1], [1, 1, 0, 0], [1, 0, 1, 0]]).view(-1, 1, 2, 2)
+    model = small(BINARY, spread=0.1, hidden=4, sweeps=2, chains=60).train()
+    players = [(o, torch.optim.Adam(o.parameters, 0.03)) for o in model.objectives()]
+    generator = torch.Generator().manual_seed(4)
+    batch = Batch(rows.repeat(10, 1, 1, 1))
+    for _ in range(400):
+        for objective, optimiser in players:
+            optimiser.zero_grad()
+            noise = BatchNoise(30, generator, dtype=torch.float64)
+            objective.loss(batch, noise)["loss"].backward()
+            optimiser.step()
+    law = truth(model.eval()).exp()
+    index = [int("".join(map(str, row.flatten().tolist())), 2) for row in rows]
+    assert law[index].sum() > 0.7
+
+
+def test_an_evaluation_is_a_bound_with_an_interval():
+    spec = Spec(shape=(1, 4, 4), levels=2)
+    data = data_of(spec, 40)
+    exact = score(small(spec), data.test, 8)
+    assert (exact.kind, exact.samples, exact.interval) == ("lower bound", 8, None)
+    wide = score(DBN(spec, DBN.Config(hidden=22, top=22, chains=20)), data.test, 8)
+    assert wide.kind == "lower bound"
+    assert wide.interval[0] <= wide.mean <= wide.interval[1]
+
+
+def test_what_it_is_and_what_it_refuses():
+    assert supports(DBN, EnergyBounded)
+    assert supports(DBN, Completes)
+    assert supports(DBN, Features)
+    assert not supports(DBN, Energy)
+    with pytest.raises(ConfigError, match="depth=1 must be at least 2"):
+        DBN.Config(depth=1)
+    with pytest.raises(SpecError, match="data with levels"):
+        genus.create("dbn", Spec(shape=(3,)))
+    with pytest.raises(SpecError, match="k=0"):
+        small(BINARY).free_energy_bound(everything(BINARY), 0)
