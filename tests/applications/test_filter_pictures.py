@@ -13,6 +13,7 @@ from genus import Spec, create
 from genus.applications import plot_filters
 from genus.applications.filters import coloured
 from genus.errors import ConfigError, SpecError, TrainingError
+from genus.registry import get
 
 
 def test_the_largest_come_first_red_above_zero_and_blue_below():
@@ -72,3 +73,36 @@ def test_what_has_no_filters():
 
     with pytest.raises(TrainingError, match="the weights are not finite"):
         plot_filters(Wild(toys.TALL))
+
+
+@pytest.mark.parametrize("levels", [2, 5])
+@pytest.mark.parametrize("name", ["rbm", "dbn"])
+def test_a_machine_says_what_a_level_adds_to_its_units(name, levels):
+    """Fitting a straight line through the inputs of the units finds the filters."""
+    spec = Spec((1, 2, 3), levels, 3)
+    model = create(name, spec, **{**get(name).tiny, "spread": 0.7, "centred": True})
+    weight = model.filters()
+    assert weight.shape == (6, 1, 2, 3)
+    layer = model.units if name == "rbm" else model.layers[0]
+    machine = layer.machine()
+    state = torch.zeros(levels, 6).long()
+    label = [torch.zeros(levels, 1).long()] if len(machine.groups) > 1 else []
+    for entry in range(6):
+        state[:] = 0
+        state[:, entry] = torch.arange(levels)
+        inputs = machine.hidden_input(machine.as_state((state, *label))).detach().numpy()
+        slopes = np.polyfit(np.arange(levels), inputs, 1)[0]
+        np.testing.assert_allclose(weight.flatten(1)[:, entry].detach(), slopes, atol=1e-5)
+
+
+def test_an_encoder_shows_the_weights_of_its_first_units():
+    spec = Spec((1, 2, 3), 2, 3)
+    model = create("vae", spec, latents=2, hidden=7, depth=1)
+    x = torch.eye(6)
+    first = model.encoder[0]
+    inputs = first(torch.cat([x, torch.zeros(6, 3)], 1)) - first.bias
+    torch.testing.assert_close(model.filters().flatten(1).T, inputs)
+    assert plot_filters(model, n=3).facts["of"] == 7
+    convolutional = create("vae", spec, latents=2, network="conv", features=4)
+    with pytest.raises(ConfigError, match="no unit has a weight for every entry"):
+        plot_filters(convolutional)

@@ -140,6 +140,7 @@ def test_pairs_of_a_class_conditional_model_share_their_class():
     ends = plot_interpolation(model, data, n=7, steps=2).facts["ends"]
     assert len(ends) == 7
     assert all(a % 3 == b % 3 and a != b for a, b in ends)
+    assert model.seen.tolist() == [row % 3 for pair in ends for row in pair]
     assert model.decoded.tolist() == [a % 3 for a, _ in ends for _ in range(2)]
     with pytest.raises(ConfigError, match="rows 0 and 1 are of classes 0 and 1"):
         plot_interpolation(model, data, rows=torch.tensor([0, 1]))
@@ -189,6 +190,7 @@ def test_one_latent_is_moved_at_a_time_and_the_most_active_first():
 def test_the_class_of_the_example_stays():
     model = toys.Negative(Spec(toys.TALL.shape, toys.TALL.levels, 3))
     plot_traversal(model, toys.images(), n=2, steps=3, rows=torch.tensor([4]))
+    assert model.seen.tolist() == [1]
     assert model.decoded.tolist() == [1] * 6
 
 

@@ -108,3 +108,14 @@ def test_what_has_no_states():
         plot_states(toys.Counter(data.spec), data, rows=torch.tensor([12]))
     with pytest.raises(DataError, match="no examples to show"):
         plot_states(toys.Counter(data.spec), data, rows=torch.tensor([], dtype=torch.long))
+
+
+def test_certainty_is_that_of_the_path_and_not_of_the_likeliest_states():
+    class Astray(toys.Counter):
+        def viterbi(self, x, y=None, known=None):
+            path, log_prob = super().viterbi(x, y, known)
+            return (path + 1) % 9, log_prob
+
+    data = strings()
+    picture = plot_states(Astray(data.spec), data, n=3)
+    assert picture.facts["certainty"] == pytest.approx(0.1 / 9)

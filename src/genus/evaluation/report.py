@@ -11,6 +11,7 @@ from torch import Tensor
 from genus.evaluation.curves import Points, chart, legend
 from genus.evaluation.outcome import COPIES, REAL, Comparison, Row
 from genus.evaluation.pictures import Plane, data_uri, grid_png
+from genus.evaluation.reconstruction import in_turn
 from genus.evaluation.storage import for_pictures
 from genus.evaluation.style import STYLE
 from genus.evaluation.table import Column, columns, remarks
@@ -27,6 +28,7 @@ def report(comparison: Comparison) -> str:
         _table(comparison),
         _remarks(comparison),
         _pictures(comparison),
+        _restored(comparison),
         _curves(comparison),
         _reading(comparison),
         _provenance(comparison),
@@ -129,6 +131,29 @@ def _painter(comparison: Comparison) -> Callable[[Tensor, str], str]:
         return f'<img alt="Samples: {escape(label)}" src="{uri}"/>'
 
     return image
+
+
+def _restored(comparison: Comparison) -> str:
+    """Show held-out examples above their reconstructions, for the models that have them."""
+    figures = []
+    for row in comparison.rows:
+        if row.evaluation is None or row.evaluation.restored is None:
+            continue
+        pairs, name = row.evaluation.restored, escape(row.label)
+        columns = min(8 if max(comparison.spec.shape[1:]) <= 32 else 4, pairs.shape[1])
+        most = min(4, pairs.shape[1] // columns) * columns
+        uri = data_uri(grid_png(in_turn(pairs[:, :most], columns), comparison.spec, columns))
+        figures.append(
+            f'<figure><img alt="Reconstructions: {name}" src="{uri}"/>'
+            f"<figcaption>{name}</figcaption></figure>"
+        )
+    if not figures:
+        return ""
+    return (
+        "<h2>Reconstructions</h2>\n<p>Held-out examples, and under each row what is left of them "
+        "when only their latents are known (the mean of the law of the entries); none was picked. "
+        f'</p>\n<div class="grids">\n{"".join(figures)}\n</div>'
+    )
 
 
 def _curves(comparison: Comparison) -> str:

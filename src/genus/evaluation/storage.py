@@ -30,6 +30,8 @@ def save_evaluation(folder: Path, evaluation: Evaluation, settings: dict[str, An
     tensors = {"nats": torch.from_numpy(np.array(evaluation.likelihood.nats))}
     if evaluation.drawn is not None:
         tensors["drawn"] = for_pictures(evaluation.drawn)
+    if evaluation.restored is not None:
+        tensors["restored"] = evaluation.restored.contiguous()
     (folder / "evaluation.json").unlink(missing_ok=True)
     write_atomic(folder / "evaluation.safetensors", save_safetensors(tensors))
     content = {"settings": settings, "evaluation": evaluation.to_json()}
@@ -53,5 +55,8 @@ def load_evaluation(folder: Path, settings: dict[str, Any]) -> Evaluation | None
     if not same or content["evaluation"]["format"] != FORMAT:
         return None
     return Evaluation.from_json(
-        content["evaluation"], tensors["nats"].numpy(), tensors.get("drawn")
+        content["evaluation"],
+        tensors["nats"].numpy(),
+        tensors.get("drawn"),
+        tensors.get("restored"),
     )

@@ -35,7 +35,7 @@ from genus.distributions.priors import (
 from genus.errors import ConfigError
 from genus.families.bound_loss import BoundOptions
 from genus.families.latent import LatentVariable
-from genus.nn.coders import ImageDecoder, ImageEncoder, perceptron
+from genus.nn.coders import ImageDecoder, ImageEncoder, first_filters, perceptron
 from genus.nn.standardised import Standardised
 from genus.spec import Batch, Spec
 
@@ -189,6 +189,14 @@ class VariationalAutoencoder(LatentVariable):
         out = self.decoder(torch.cat([z, self.one_hot(y, len(z))], 1))
         parameters = out.view(-1, *self.spec.shape, self.likelihood.width)
         return self.standardised.law(self.likelihood(parameters))
+
+    def filters(self) -> Tensor:
+        """Return ``(H, *shape)``, the weights of the encoder's first units, if it is a perceptron.
+
+        Raises:
+            ConfigError: it is convolutional.
+        """
+        return first_filters(self.encoder, self.spec.shape)
 
     def prior(self) -> LatentLaw:
         """Return the law of the latents, over ``(..., Z)``; it is the same for all classes."""

@@ -3,12 +3,15 @@
 # Shapes: B batch, C H W an image, F features, D a vector, P parameters of one entry.
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from genus.errors import ConfigError
 
 COARSEST = 4
 """Halving stops when the smaller side is at most this."""
@@ -25,6 +28,29 @@ def perceptron(sizes: Sequence[int], dropout: float = 0.0) -> nn.Sequential:
     for inputs, outputs in pairwise(sizes):
         layers += [nn.Linear(inputs, outputs), nn.SiLU(), nn.Dropout(dropout)]
     return nn.Sequential(*layers[:-2])
+
+
+def first_filters(network: nn.Module, shape: Sequence[int]) -> Tensor:
+    """Return the weights of a perceptron's first units for an example's entries, ``(H, *shape)``.
+
+    Args:
+        network: whose first inputs are the entries; others, such as a label's, may follow.
+        shape: of an example.
+
+    Raises:
+        ConfigError: it is no perceptron, so that no unit has a weight for every entry.
+
+    Example:
+        >>> first_filters(perceptron([10, 8, 3]), (1, 3, 3)).shape
+        torch.Size([8, 1, 3, 3])
+    """
+    first = network[0] if isinstance(network, nn.Sequential) else None
+    if not isinstance(first, nn.Linear):
+        raise ConfigError(
+            "the network is convolutional, so no unit has a weight for every entry; train with "
+            "network='mlp' to see such filters"
+        )
+    return first.weight[:, : math.prod(shape)].reshape(-1, *shape)
 
 
 def pyramid(height: int, width: int) -> list[tuple[int, int]]:

@@ -1,7 +1,7 @@
 """Static binarized MNIST (Larochelle's split), in nats on the test split, on two processor cores.
 
-Measured scores are in the documentation's results, with digest, seed and hardware; the paper's figure
-stands beside them.
+Measured scores are in the documentation's results, with digest, seed and hardware, beside those of
+the papers.
 """
 
 from __future__ import annotations
