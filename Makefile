@@ -50,7 +50,7 @@ demo: $(CORE) ## Train one model of each family on digits, compare them, write a
 	@echo "The report: $(abspath $(DEMO_OUT))/report.html"
 
 test: $(DEV) ## Run all tests, one process per core.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
 lint: $(DEV) ## Check style, format and the direction of imports.
 	$(BIN)/ruff check

@@ -59,13 +59,18 @@ def test_some_of_each_family_by_default():
 
 
 def test_all_models_on_request():
-    assert compare._takers(("all",), load_data("digits")) == list(list_models())
+    """All but naive Bayes, which needs the labels that a comparison does not show."""
+    expected = [name for name in list_models() if name != "naive-bayes"]
+    assert compare._takers(("all",), load_data("digits")) == expected
 
 
 def test_a_family_without_a_representative_sends_its_first_model(monkeypatch):
     models = list_models()
     monkeypatch.setattr(models["vae"], "representative", False)
-    assert "vae" in compare._takers((), load_data("digits"))
+    first = next(name for name, cls in models.items() if cls.family == models["vae"].family)
+    taken = compare._takers((), load_data("digits"))
+    assert first in taken
+    assert "vae" not in taken
 
 
 def test_every_model_failing_is_a_failure(cli):

@@ -114,6 +114,17 @@ class SampledUpwards(DBN):
         return (noise.uniform(self.config.hidden) < 0.5).to(self.dtype)
 
 
+class WrongTopConstant(DBN):
+    """Log Z of the top machine is off by one wherever it is not summed."""
+
+    def log_partition(self, **options):
+        found = super().log_partition(**options)
+        if found.exact:
+            return found
+        ends = {name: getattr(found, name) + 1 for name in ("lower", "upper", "estimate")}
+        return replace(found, **ends)
+
+
 BUGS = [
     (ForgottenHiddenBias, PLAIN, {"energy.gibbs", "energy.samples"}),
     (IdleSweep, PLAIN, {"energy.gibbs", "energy.inputs"}),
@@ -126,6 +137,7 @@ BUGS = [
     (ForgottenPosterior, PLAIN, {"energy.bound"}),
     (MeanOfLogs, PLAIN, {"energy.bound"}),
     (SampledUpwards, PLAIN, {"energy.bound-samples"}),
+    (WrongTopConstant, PLAIN, {"energy.bound-partition"}),
 ]
 
 

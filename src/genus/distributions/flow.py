@@ -10,6 +10,7 @@ References:
 # Shapes: B batch, k draws for each example, n draws, Z latents, C context.
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,13 +33,16 @@ def affine_steps(latents: int, steps: int, hidden: int, context: int = 0) -> nn.
         context: size of a vector that the maps depend on.
     """
     from zuko.flows.autoregressive import MaskedAutoregressiveTransform
+    from zuko.transforms import MonotonicAffineTransform
 
+    # No map stretches by more than five, so that several together stay far from infinity.
+    affine = functools.partial(MonotonicAffineTransform, slope=0.2)
     found = nn.ModuleList()
     for step in range(steps):
         order = torch.arange(latents)
         order = order.flip(0) if step % 2 else order
         made = MaskedAutoregressiveTransform(
-            latents, context, order=order, hidden_features=(hidden, hidden)
+            latents, context, order=order, univariate=affine, hidden_features=(hidden, hidden)
         )
         for parameter in list(made.parameters())[-2:]:  # of the last layer, which says the map
             nn.init.zeros_(parameter)
