@@ -9,10 +9,10 @@ from torch import nn
 from genus import create
 from genus.distributions import DiagonalGaussian, EntryGaussian
 from genus.distributions.full_gaussian import FullGaussian
+from genus.distributions.latent_law import in_use
 from genus.errors import ConfigError
 from genus.families.bound_loss import (
     BoundOptions,
-    active,
     doubly_reparameterised,
     elbo_loss,
     log_mean_exp,
@@ -167,7 +167,7 @@ def test_weights_of_training_never_reach_a_reported_bound():
 
 
 def test_the_log_tells_which_latents_are_in_use():
-    assert float(active(torch.tensor([0.5, 0.02, 0.001]))) == 2
+    assert float(in_use(torch.tensor([0.5, 0.02, 0.001]))) == 2
     torch.manual_seed(0)
     model = create("vae", Spec(shape=(6,), levels=2), latents=3, hidden=4)
     batch = Batch(torch.randint(2, (8, 6)))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from typing import Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from genus.random import Noise
@@ -44,6 +45,16 @@ class Posterior(Protocol):
     def draw(self, noise: Noise, temperature: float = 1.0) -> Tensor:
         """Return one vector for each example, ``(B, Z)``."""
         ...
+
+
+ACTIVE = 0.01
+"""Variance over examples of a latent's posterior mean above which it is in use (Burda et al. 2016,
+arXiv:1509.00519, section 5)."""
+
+
+def in_use(variance_Z: Tensor) -> Tensor:
+    """Return how many latents are in use, from the variance of each one's posterior mean."""
+    return (variance_Z > ACTIVE).sum().to(torch.float32)
 
 
 def standard_log_prob(eps: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from genus.capabilities import Objective
 from genus.distributions import DiagonalGaussian
 from genus.families.base import Model, check_temperature
-from genus.random import ExampleNoise, Noise
+from genus.random import Noise
 from genus.spec import Batch, Spec
 
 BLOCK = 64
@@ -256,7 +256,7 @@ class Adversarial(Model):
             ConfigError: a temperature that is not above zero.
         """
         check_temperature(temperature)
-        noise = ExampleNoise(n, generator, device=self.device, dtype=self.dtype)
+        noise = self.noise(n, generator)
         y_B = self.labels_for(n, y, noise.uniform())
         z_BZ = temperature * self.prior().draw(noise)
         spare = -n % BLOCK

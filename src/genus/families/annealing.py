@@ -32,6 +32,7 @@ from torch import Tensor
 from genus.capabilities import LogPartition
 from genus.errors import ConfigError
 from genus.families.bipartite import Machine, State
+from genus.families.divergence import Bipartite
 from genus.random import BatchNoise, Noise
 
 ERRORS = 3.0
@@ -247,3 +248,44 @@ def _bennett(forward_C: Tensor, backward_C: Tensor) -> tuple[float, float]:
     shares = ((forward_C - z).sigmoid(), (z - backward_C).sigmoid())
     spread = [float(s.square().mean() / s.mean().square()) - 1 for s in shares]
     return z, math.sqrt(max(sum(spread), 0.0) / len(forward_C))
+
+
+class Annealed:
+    """Gives a model the log Z of the machine that its likelihood is known up to."""
+
+    @property
+    def machinery(self) -> Bipartite:
+        """The machine."""
+        raise NotImplementedError(f"{type(self).__name__} must say whose log Z it is")
+
+    def log_partition(
+        self,
+        *,
+        chains: int = 100,
+        steps: int = 1000,
+        generator: torch.Generator | None = None,
+        exact: bool | None = None,
+    ) -> LogPartition:
+        """Return log Z: exact for few units, else by annealed importance sampling, two-sided.
+
+        The upper end holds as far as chains of ``steps`` sweeps, begun where the training chains
+        are, reach the machine's law.
+
+        Args:
+            chains: runs in each direction.
+            steps: temperatures of each run.
+            generator: source of the noise.
+            exact: sum over all states of the smaller layer, or do not; None decides by their
+                number.
+
+        Raises:
+            ConfigError: fewer than two chains, or no steps.
+        """
+        return log_partition(
+            self.machinery.machine(),
+            self.machinery.chains,
+            chains=chains,
+            steps=steps,
+            generator=generator,
+            exact=exact,
+        )

@@ -16,7 +16,7 @@ from genus.capabilities import Completion, Objective, Stream
 from genus.distributions.likelihoods import Law, Likelihood
 from genus.families.base import DensityModel, check_temperature, evaluating
 from genus.families.completion import PARTICLES, CompletionMethod, complete
-from genus.random import ExampleNoise, Noise
+from genus.random import Noise
 from genus.spec import Batch, Spec
 
 
@@ -132,7 +132,7 @@ class Autoregressive(DensityModel, abc.ABC):
             SpecError: labels that do not fit the Spec.
         """
         check_temperature(temperature)
-        noise = ExampleNoise(n, generator, device=self.device, dtype=self.dtype)
+        noise = self.noise(n, generator)
         labels = self.labels_for(n, y, noise.uniform())
         return self._draw(labels, noise.uniform(self.spec.dims), temperature, streaming)
 

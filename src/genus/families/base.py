@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from genus.errors import ConfigError, SpecError
+from genus.random import ExampleNoise
 from genus.spec import Spec
 
 
@@ -97,6 +98,15 @@ class Model(nn.Module):
         """Take p(y) from label counts, with one pseudo-count each so that none is impossible."""
         smoothed_Y = counts_Y.to(self.log_prior_Y) + 1
         self.log_prior_Y.copy_((smoothed_Y / smoothed_Y.sum()).log())
+
+    def noise(self, n: int, generator: torch.Generator | None = None) -> ExampleNoise:
+        """Return a stream of noise for each of ``n`` examples, where and of what type the model is.
+
+        Args:
+            n: how many.
+            generator: where their keys come from; None takes torch's global one.
+        """
+        return ExampleNoise(n, generator, device=self.device, dtype=self.dtype)
 
     def labels_for(self, n: int, y: Tensor | None, u_B: Tensor) -> Tensor | None:
         """Return the labels of ``n`` samples: those given, or draws from p(y) made from ``u_B``.

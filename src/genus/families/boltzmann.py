@@ -9,8 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genus.capabilities import LogPartition
-from genus.families.annealing import log_partition
+from genus.families.annealing import Annealed
 from genus.families.bipartite import State
 from genus.families.divergence import Bipartite
 from genus.families.energy import EnergyModel
@@ -18,7 +17,7 @@ from genus.random import ExampleNoise, Noise, categorical_icdf
 from genus.spec import Batch
 
 
-class Boltzmann(EnergyModel):
+class Boltzmann(Annealed, EnergyModel):
     """A machine whose visible units are an example's entries and, with classes, its label.
 
     Attributes:
@@ -126,34 +125,7 @@ class Boltzmann(EnergyModel):
         """Return the mean free energies of examples and of the ends of chains, as scalars."""
         return self.units.divergence(self.state_of(batch), self.state_of(end))
 
-    def log_partition(
-        self,
-        *,
-        chains: int = 100,
-        steps: int = 1000,
-        generator: torch.Generator | None = None,
-        exact: bool | None = None,
-    ) -> LogPartition:
-        """Return log Z: exact for few units, else by annealed importance sampling, two-sided.
-
-        The upper end holds as far as chains of ``steps`` sweeps, begun where the training chains
-        are, reach the model's law.
-
-        Args:
-            chains: runs in each direction.
-            steps: temperatures of each run.
-            generator: source of the noise.
-            exact: sum over all states of the smaller layer, or do not; None decides by their
-                number.
-
-        Raises:
-            ConfigError: fewer than two chains, or no steps.
-        """
-        return log_partition(
-            self.units.machine(),
-            self.units.chains,
-            chains=chains,
-            steps=steps,
-            generator=generator,
-            exact=exact,
-        )
+    @property
+    def machinery(self) -> Bipartite:
+        """The machine whose log Z the likelihood lacks."""
+        return self.units

@@ -20,10 +20,10 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from genus.config import check_positive
+from genus.distributions.latent_law import in_use
 from genus.distributions.likelihoods import Law
 from genus.errors import ConfigError
 
@@ -145,15 +145,6 @@ def report(reconstruction_Bk: Tensor, kl_BkG: Tensor, centre_BE: Tensor) -> dict
     return {
         "reconstruction": reconstruction_Bk.mean().detach(),
         "kl": kl_G.sum(),
-        "active": active(centre_BE.detach().var(0, correction=0)),
+        "active": in_use(centre_BE.detach().var(0, correction=0)),
         **groups,
     }
-
-
-def active(variance_E: Tensor) -> Tensor:
-    """Return how many latents are in use: the variance of their posterior mean is above 0.01.
-
-    References:
-        Burda et al. 2016, arXiv:1509.00519, section 5.
-    """
-    return (variance_E > 0.01).sum().to(torch.float32)

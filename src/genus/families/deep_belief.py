@@ -8,9 +8,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from genus.capabilities import Completion, LogPartition
+from genus.capabilities import Completion
 from genus.errors import SpecError
-from genus.families.annealing import log_partition
+from genus.families.annealing import Annealed
 from genus.families.base import Model, check_temperature
 from genus.families.bipartite import Group, Machine, State
 from genus.families.divergence import Bipartite
@@ -22,7 +22,7 @@ AT_ONCE = 16
 """Samples of each example, or sweeps of a chain, whose noise is drawn together."""
 
 
-class DeepBelief(Model):
+class DeepBelief(Annealed, Model):
     """A stack of machines of which all but the top one are read downwards.
 
     Attributes:
@@ -103,7 +103,7 @@ class DeepBelief(Model):
         self.check_inputs(x, y)
         if k < 1:
             raise SpecError(f"k={k} must be at least 1: it counts samples")
-        noise, parts = self._noise(len(x), generator), []
+        noise, parts = self.noise(len(x), generator), []
         for start in range(0, k, AT_ONCE):
             many = min(AT_ONCE, k - start)
             u_BU = noise.uniform(many, self.hidden_units()).flatten(0, 1)
@@ -132,34 +132,10 @@ class DeepBelief(Model):
     def _top_state(h_BH: Tensor, y: Tensor | None) -> State:
         return (h_BH,) if y is None else (h_BH, y[:, None])
 
-    def log_partition(
-        self,
-        *,
-        chains: int = 100,
-        steps: int = 1000,
-        generator: torch.Generator | None = None,
-        exact: bool | None = None,
-    ) -> LogPartition:
-        """Return log Z of the top machine: a sum for few units, else annealed, two-sided.
-
-        Args:
-            chains: runs in each direction.
-            steps: temperatures of each run.
-            generator: source of the noise.
-            exact: sum over all states of the smaller layer, or do not; None decides by their
-                number.
-
-        Raises:
-            ConfigError: fewer than two chains, or no steps.
-        """
-        return log_partition(
-            self.top.machine(),
-            self.top.chains,
-            chains=chains,
-            steps=steps,
-            generator=generator,
-            exact=exact,
-        )
+    @property
+    def machinery(self) -> Bipartite:
+        """The machine whose log Z the likelihood lacks."""
+        return self.top
 
     def filters(self) -> Tensor:
         """Return ``(H, *shape)``, what a level of an entry adds to a unit of the lowest layer."""
@@ -207,7 +183,7 @@ class DeepBelief(Model):
         """
         check_temperature(temperature)
         y = None if y is None else self.spec.check_labels(y, n).to(self.device)
-        noise = self._noise(n, generator)
+        noise = self.noise(n, generator)
         chosen = (noise.uniform() * len(self.top.chains[0])).long()
 
         def run(rows: Tensor, own: ExampleNoise) -> Batch:
@@ -259,7 +235,7 @@ class DeepBelief(Model):
         known = known.expand_as(x)
         x = x.masked_fill(~known, 0)
         self.check_inputs(x, y)
-        noise = self._noise(len(x), generator)
+        noise = self.noise(len(x), generator)
         guess = (noise.uniform(*self.spec.shape) * self.spec.levels_or_raise).long()
         begin, sweeps = torch.where(known, x, guess.to(x.dtype)), self.sample_sweeps
 
@@ -301,6 +277,3 @@ class DeepBelief(Model):
             end = layer.negatives(state, noise, "pcd", self.sweeps)
         data, model = layer.divergence(state, end)
         return {"loss": (data - model) / below.shape[1], "energy": data.detach()}
-
-    def _noise(self, n: int, generator: torch.Generator | None) -> ExampleNoise:
-        return ExampleNoise(n, generator, device=self.device, dtype=self.dtype)

@@ -181,7 +181,7 @@ class EnergyModel(Model):
             SpecError: the inputs do not fit the Spec.
         """
         self.check_inputs(x, y)
-        noise = self._noise(len(x), generator)
+        noise = self.noise(len(x), generator)
         known = None if y is None else self._holding(y=y, x=None, n=len(x))
         if y is None and self.spec.classes is not None:
             cdf_BY = self.class_log_prob(x).exp().cumsum(1)
@@ -213,7 +213,7 @@ class EnergyModel(Model):
         """
         check_temperature(temperature)
         y = None if y is None else self.spec.check_labels(y, n).to(self.device)
-        noise = self._noise(n, generator)
+        noise = self.noise(n, generator)
         begin = self.start(noise, y)
         known = None if y is None else self._holding(y=y, x=None, n=n)
         return self._settled(begin, noise, temperature, known).x
@@ -257,7 +257,7 @@ class EnergyModel(Model):
         known = known.expand_as(x)
         x = x.masked_fill(~known, 0)
         self.check_inputs(x, y)
-        noise = self._noise(len(x), generator)
+        noise = self.noise(len(x), generator)
         begin = self.start(noise, y)
         begin = Batch(torch.where(known, x, begin.x.to(x.dtype)), begin.y)
         held = self._holding(y=y, x=known, n=len(x))
@@ -285,9 +285,6 @@ class EnergyModel(Model):
             )
 
         return in_blocks(run, noise, begin)
-
-    def _noise(self, n: int, generator: torch.Generator | None) -> ExampleNoise:
-        return ExampleNoise(n, generator, device=self.device, dtype=self.dtype)
 
     def negatives(self, batch: Batch, noise: Noise) -> Batch:
         """Return where the training chains end."""

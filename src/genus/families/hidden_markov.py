@@ -82,7 +82,7 @@ class HiddenMarkov(HiddenStates):
             ConfigError: a temperature that is not above zero.
         """
         check_temperature(temperature)
-        noise = ExampleNoise(n, generator, device=self.device, dtype=self.dtype)
+        noise = self.noise(n, generator)
         y_B = self.labels_for(n, y, noise.uniform())
         y_B = torch.zeros(n, dtype=torch.long, device=self.device) if y_B is None else y_B
         u_BT = noise.uniform(self.steps)
@@ -142,7 +142,7 @@ class HiddenMarkov(HiddenStates):
         """
         check_temperature(temperature)
         x, mask = self._checked(x, known, y)
-        noise = ExampleNoise(len(x), generator, device=self.device, dtype=self.dtype)
+        noise = self.noise(len(x), generator)
         components = self._components(x, mask)
         emission = self._emission(components)
         joint_BY = self._joint(emission, y)

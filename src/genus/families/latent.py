@@ -32,7 +32,7 @@ from genus.families.bound_loss import (
     log_mean_exp,
     report,
 )
-from genus.random import ExampleNoise, Noise
+from genus.random import Noise
 from genus.spec import Batch, Spec
 
 DECODED_AT_A_TIME = 2**16
@@ -114,7 +114,7 @@ class LatentVariable(Model, abc.ABC):
             SpecError: the inputs do not fit the Spec, or the model takes no labels.
         """
         self.check_inputs(x, y)
-        noise = self._noise(len(x), generator)
+        noise = self.noise(len(x), generator)
         return self._elbo(x, y, noise.normal(1, self.latent_size))
 
     def iwae(
@@ -140,7 +140,7 @@ class LatentVariable(Model, abc.ABC):
         """
         self.check_inputs(x, y)
         self.require(k >= 1, f"at least one importance sample, not k={k}", self.spec)
-        noise = self._noise(len(x), generator)
+        noise = self.noise(len(x), generator)
 
         def bound(label_B: Tensor | None) -> Tensor:
             same = noise.take(range(len(x)))  # every class gets the same noise
@@ -149,9 +149,6 @@ class LatentVariable(Model, abc.ABC):
         if y is None and self.spec.classes is not None:
             return self._over_classes(bound, len(x)).logsumexp(1)
         return bound(y)
-
-    def _noise(self, n: int, generator: torch.Generator | None) -> ExampleNoise:
-        return ExampleNoise(n, generator, device=self.device, dtype=self.dtype)
 
     def _importance_weighted(self, x: Tensor, y: Tensor | None, k: int, noise: Noise) -> Tensor:
         at_once = max(1, DECODED_AT_A_TIME // self.spec.dims)
@@ -211,7 +208,6 @@ class LatentVariable(Model, abc.ABC):
 
     def _loss(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
         x, y = batch.x, batch.y if self.spec.classes is not None else None
-        self.check_inputs(x, y)
         self.require(self.spec.classes is None or y is not None, "labels in training", self.spec)
         eps_BkE = noise.normal(self.options.samples, self.latent_size)
         if self.options.objective == "dreg":
@@ -262,7 +258,7 @@ class LatentVariable(Model, abc.ABC):
             ConfigError: a temperature that is not above zero.
         """
         check_temperature(temperature)
-        noise = self._noise(n, generator)
+        noise = self.noise(n, generator)
         labels = self.labels_for(n, y, noise.uniform())
         return self._draw(noise, labels, temperature)
 
@@ -299,7 +295,7 @@ class LatentVariable(Model, abc.ABC):
         """
         check_temperature(temperature)
         self.check_inputs(torch.where(known, x, torch.zeros_like(x)), y)
-        noise = self._noise(len(x), generator)
+        noise = self.noise(len(x), generator)
         labels = self.labels_for(len(x), y, noise.uniform())
         filled = torch.where(known, x, self._draw(noise, labels, temperature).to(x))
         with evaluating(self):

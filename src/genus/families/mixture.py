@@ -14,7 +14,7 @@ from genus.distributions.components import Components
 from genus.families.base import check_temperature
 from genus.families.closed_form import ClosedForm
 from genus.families.completion import fitting_mask
-from genus.random import ExampleNoise, categorical_icdf
+from genus.random import categorical_icdf
 from genus.spec import Batch, Spec
 
 
@@ -175,7 +175,7 @@ class Mixture(ClosedForm):
             ConfigError: a temperature that is not above zero.
         """
         check_temperature(temperature)
-        noise = ExampleNoise(n, generator, device=self.device, dtype=self.dtype)
+        noise = self.noise(n, generator)
         y_B = self.labels_for(n, y, noise.uniform())
         weight = self._log_weight(y_B).expand(n, -1)
         index_B = categorical_icdf(weight / temperature, noise.uniform())
@@ -213,7 +213,7 @@ class Mixture(ClosedForm):
         x = x.masked_fill(~known, 0)
         self.check_inputs(x, y)
         flat, known_BD = x.flatten(1), known.flatten(1)
-        noise = ExampleNoise(len(x), generator, device=self.device, dtype=self.dtype)
+        noise = self.noise(len(x), generator)
         evidence_BM = self._joint(x, y, known_BD)
         index_B = categorical_icdf(evidence_BM / temperature, noise.uniform())
         filled = self.parts.draw(index_B, noise, temperature, flat, known_BD)

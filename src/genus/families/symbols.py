@@ -25,7 +25,7 @@ from genus.distributions.likelihoods import Law
 from genus.errors import ConfigError
 from genus.families.autoregressive import Autoregressive
 from genus.families.base import Model, check_temperature, evaluating
-from genus.random import ExampleNoise, Noise
+from genus.random import Noise
 from genus.spec import Batch, Spec
 
 
@@ -141,7 +141,7 @@ class SymbolLatent(Model, abc.ABC):
             ConfigError: a temperature that is not above zero.
         """
         check_temperature(temperature)
-        noise = ExampleNoise(n, generator, device=self.device, dtype=self.dtype)
+        noise = self.noise(n, generator)
         labels = self.labels_for(n, y, noise.uniform())
         u_BD = noise.uniform(self.symbols.spec.dims)
         with evaluating(self):

@@ -31,7 +31,7 @@ from genus.families.base import Model, check_temperature, evaluating
 from genus.nn.coders import ImageDecoder, ImageEncoder, perceptron
 from genus.nn.running_gaussian import RunningGaussian
 from genus.nn.standardised import Standardised
-from genus.random import ExampleNoise, Noise
+from genus.random import Noise
 from genus.registry import register
 from genus.spec import Batch, Spec
 
@@ -194,7 +194,7 @@ class Autoencoder(Model):
         check_temperature(temperature)
         if y is not None:
             self.spec.check_labels(y, n)
-        noise = ExampleNoise(n, generator, device=self.device, dtype=self.dtype)
+        noise = self.noise(n, generator)
         with evaluating(self):
             law = self.decode(self.codes.draw(noise, temperature))
             return law.tempered(temperature).icdf(noise.uniform(*self.spec.shape))

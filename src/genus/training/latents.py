@@ -8,11 +8,8 @@ from typing import Any
 import torch
 
 from genus.capabilities import Features, supports
+from genus.distributions.latent_law import in_use
 from genus.spec import Batch
-
-ACTIVE = 0.01
-"""Variance over examples of a latent's posterior mean above which it is in use (Burda et al. 2016,
-arXiv:1509.00519, section 5)."""
 
 
 @torch.no_grad()
@@ -32,5 +29,5 @@ def latents_in_use(model: Any, batch: Batch, generator: torch.Generator) -> dict
     found = {f"kl_{g + 1}": float(kl) for g, kl in enumerate(kl_G)} if len(kl_G) > 1 else {}
     if supports(model, Features) and len(batch) > 1:
         variance_Z = model.features(batch.x).double().var(0, correction=0)
-        found |= {"active": float((variance_Z > ACTIVE).sum()), "latents": float(len(variance_Z))}
+        found |= {"active": float(in_use(variance_Z)), "latents": float(len(variance_Z))}
     return found
