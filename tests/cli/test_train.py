@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -263,3 +264,27 @@ def test_diverging_fails_with_advice(cli):
     words = ("--learning-rate", 1e30, "--clip", 0, "--warmup", 0, "--precision", "float32")
     answer = cli("train", *TINY, "--steps", 50, "--samples", 0, *words, "--out", "run")
     answer.refused("learning", code=1)
+
+
+def test_a_model_learns_from_few_labels_and_is_scored_with_all(cli):
+    words = ("--data", "digits", "--labelled", 20, "--set", "hidden=8", "latents=2", *QUICK)
+    assert cli("train", "m2", *words, "--out", "run").code == 0
+    record = runs.read(Path("run"))
+    assert record.data["source"]["labelled"] == 20
+    assert record.spec.classes == 10
+    answer = cli("classify", "run", "--json")
+    assert answer.code == 0, answer.err
+    again = cli("train", "--resume", "--out", "run", "--labelled", 30)
+    again.refused("a run has its labels already; leave --labelled out")
+
+
+def test_hidden_labels_are_refused_where_they_cannot_be_learnt_from(cli):
+    answer = cli("train", "vae", "--data", "digits", "--labelled", 20, *QUICK)
+    answer.refused("vae cannot learn from examples without labels", "20 of digits", "m2")
+    cli("train", "m2", "--data", "digits", "--labelled", 3, *QUICK).refused("ask for 10 at least")
+
+
+def test_a_model_that_needs_labels_says_how_to_give_them(cli):
+    answer = cli("train", "naive-bayes", "--data", "digits", *QUICK)
+    answer.refused("needs data with classes")
+    assert "genus train naive-bayes --data digits --conditional" in answer.last

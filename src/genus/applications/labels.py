@@ -1,4 +1,4 @@
-"""Labelled data: whether there are labels, and balanced parts of them."""
+"""Labelled data: whether there are labels, of how many classes, and how many are right."""
 
 # Shapes: N examples, Y classes.
 from __future__ import annotations
@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from genus.data import as_arrays
-from genus.errors import ConfigError, DataError
+from genus.data.labelled import balanced_rows as balanced_rows
+from genus.errors import DataError
 
 if TYPE_CHECKING:
     from genus.data import DataSet
@@ -33,6 +34,11 @@ def labels_of(data: DataSet, split: str) -> Tensor:
             f"{data.name} has no labels, and this needs them; name their column or array "
             "(label=, --label), or take data with classes"
         )
+    if split == "train" and data.labelled is not None:
+        raise DataError(
+            f"only {data.labelled:,} training examples of {data.name} have labels; load it "
+            "without labelled="
+        )
     return torch.as_tensor(y_N).long()
 
 
@@ -44,46 +50,6 @@ def check_classes(y_N: Tensor, where: str) -> None:
             f"all {len(y_N):,} labelled examples of {where} are of class {found[0]}; telling "
             "classes apart takes examples of two at least"
         )
-
-
-def balanced_rows(y_N: Tensor, n: int, seed: int) -> Tensor:
-    """Return ``n`` rows with as many of each class as of another, one more of some at most.
-
-    The rows for a smaller n are among those for a larger one.
-
-    Args:
-        y_N: labels.
-        n: how many rows.
-        seed: which of the possible choices.
-
-    Raises:
-        ConfigError: fewer rows than classes.
-        DataError: more rows than there are, of all or of one class.
-
-    Example:
-        >>> import torch
-        >>> rows = balanced_rows(torch.tensor([0, 0, 0, 0, 1, 1]), 4, seed=0)
-        >>> torch.tensor([0, 0, 0, 0, 1, 1])[rows].sum().item()
-        2
-    """
-    classes = torch.unique(y_N).tolist()
-    if n < len(classes):
-        raise ConfigError(
-            f"{n} labels are too few for {len(classes)} classes; ask for {len(classes)} at least"
-        )
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(classes), generator=generator).tolist()
-    chosen = []
-    for place, index in enumerate(order):
-        rows = (y_N == classes[index]).nonzero().flatten()
-        wanted = math.ceil((n - place) / len(classes))
-        if wanted > len(rows):
-            raise DataError(
-                f"{n:,} labels in balance take {wanted:,} of class {classes[index]}, but there "
-                f"are {len(rows):,}; ask for {len(rows) * len(classes):,} at most, or for all"
-            )
-        chosen.append(rows[torch.randperm(len(rows), generator=generator)[:wanted]])
-    return torch.cat(chosen).sort().values
 
 
 def share(right_N: Tensor) -> tuple[float, float]:

@@ -58,29 +58,39 @@ PLAIN = DataOptions()
 """No option at all."""
 
 
-def load(name: str, options: DataOptions = PLAIN) -> DataSet:
+def load(name: str, options: DataOptions = PLAIN, labelled: int | None = None) -> DataSet:
     """Return the data set of that name or path.
+
+    Args:
+        name: or a path.
+        options: how it is read.
+        labelled: how many labels of the train split to keep; all by default.
 
     Raises:
         DataError: there is none, or it is damaged.
+        ConfigError: fewer labels than classes.
     """
     from genus.data import load_data
 
     with reading() as progress:
-        return load_data(name, **options.keywords(), progress=progress)
+        return load_data(name, **options.keywords(), labelled=labelled, progress=progress)
 
 
-def load_again(record: dict[str, Any], data_root: Path | None = None) -> DataSet:
+def load_again(
+    record: dict[str, Any], data_root: Path | None = None, *, training: bool = False
+) -> DataSet:
     """Return the data set of a run, once it is sure that it is the same.
 
     Args:
         record: what the run's config.json says of its data.
         data_root: where published sets are now.
+        training: whether labels that training did not see stay hidden.
 
     Raises:
         DataError: it is gone, or its contents have changed since.
     """
     from genus.data import load_data
+    from genus.data.labelled import show_labels
 
     source = dict(record["source"])
     if data_root is not None:
@@ -92,7 +102,7 @@ def load_again(record: dict[str, Any], data_root: Path | None = None) -> DataSet
             f"{data.name} has changed since the run was trained: its digest was "
             f"{record['digest']}, now {data.digest}; bring the old data back, or train again"
         )
-    return data
+    return data if training else show_labels(data)
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from genus.cli.training_options import TrainOptions
 if TYPE_CHECKING:
     from genus.data import DataSet
     from genus.families.base import Model
+    from genus.spec import Spec
     from genus.training import RunResult, TrainConfig
 
 MOST_EXAMPLES = 65_536
@@ -53,6 +54,7 @@ def train(
     out: Out = None,
     resume: Flag = False,
     conditional: Flag = False,
+    labelled: int | None = None,
     dry_run: Flag = False,
     options: TrainOptions = TrainOptions(),  # noqa: B008  (frozen)
     reading: DataOptions = datasets.PLAIN,
@@ -68,15 +70,16 @@ def train(
         out: The run's folder; runs/<model>-<data> when left out.
         resume: Go on with the run in --out, or with the last one.
         conditional: Learn p(x | class) from the labels.
+        labelled: Keep so many labels of the train split, and hide the others; for m2.
         dry_run: Print the whole configuration and stop.
         options: How to train.
         reading: How data are read.
         json: Print JSON to stdout.
     """
     if resume:
-        plan = _resumed(model, data, (preset, set_), out, conditional, options, reading)
+        plan = _resumed(model, data, (preset, set_), out, (conditional, labelled), options, reading)
     else:
-        plan = _fresh(model, data, (preset, set_), out, conditional, options, reading)
+        plan = _fresh(model, data, (preset, set_), out, (conditional, labelled), options, reading)
     if dry_run:
         _print_plan(plan, json)
         return
@@ -90,19 +93,21 @@ def _fresh(
     data: str | None,
     chosen: tuple[str | None, tuple[str, ...]],
     out: Path | None,
-    conditional: bool,
+    classes: tuple[bool, int | None],
     options: TrainOptions,
     reading: DataOptions,
 ) -> Plan:
     """Return the plan of a new run, or raise one error with all that is wrong."""
     from genus.registry import get
 
+    labelled = classes[1]
+    conditional = classes[0] or labelled is not None
     problems = Problems()
     cls, found, sets, config = None, None, None, None
     with problems.collect():
         cls = get(_needed(model, "a model, for example pixelcnn (genus models lists them)"))
     with problems.collect():
-        found = datasets.load(_needed(data, "--data, for example --data digits"), reading)
+        found = datasets.load(_needed(data, "--data, for example --data digits"), reading, labelled)
     with problems.collect():
         sets = _options(cls, *chosen)
     with problems.collect():
@@ -117,9 +122,25 @@ def _fresh(
     spec = found.spec if conditional else found.spec.unconditional()
     if conditional and spec.classes is None:
         raise UsageError(f"--conditional needs labels, but {found.name} has none; leave it out")
+    _check_spec(cls, spec, found)
     suited = _suited(cls.name, spec, len(found.train), sets or {})
     built = build_model(cls.name, spec, suited, config.seed)
     return Plan(built, found, config, out or _free(cls.name, found.name), False)
+
+
+def _check_spec(cls: type[Model], spec: Spec, data: DataSet) -> None:
+    """Raise `SpecError` if the model cannot work on such data, and say if labels would help."""
+    from genus.errors import SpecError
+
+    try:
+        cls.check_spec(spec)
+    except SpecError as error:
+        try:
+            cls.check_spec(data.spec)
+        except SpecError:
+            raise error from None
+        again = f"genus train {cls.name} --data {data.name} --conditional"
+        raise hinted(error, again) from None
 
 
 def _options(
@@ -212,11 +233,12 @@ def _resumed(
     data: str | None,
     chosen: tuple[str | None, tuple[str, ...]],
     out: Path | None,
-    conditional: bool,
+    classes: tuple[bool, int | None],
     options: TrainOptions,
     reading: DataOptions,
 ) -> Plan:
     """Return the plan of going on with a run; what was typed must agree with what it says."""
+    conditional, labelled = classes
     if out is None:
         out = runs.default_name(model, data) if model and data else runs.latest_run()
     record = runs.read(out)
@@ -225,6 +247,8 @@ def _resumed(
     problems.require(told, f"the run is of {record.model}, not {model}; leave the model out")
     knows = not conditional or record.spec.classes is not None
     problems.require(knows, "the run is unconditional; leave --conditional out")
+    told_labels = labelled is None or labelled == record.data["source"].get("labelled")
+    problems.require(told_labels, "a run has its labels already; leave --labelled out")
     preset, set_ = chosen
     problems.require(preset is None, "a run has its options already; leave --preset out")
     with problems.collect():
@@ -233,9 +257,9 @@ def _resumed(
     problems.raise_any(f"cannot resume {out}:")
     known = (None, record.data["name"], record.data["source"].get("name_or_path"))
     if data in known and reading in (datasets.PLAIN, DataOptions(data_root=reading.data_root)):
-        found = datasets.load_again(record.data, reading.data_root)
+        found = datasets.load_again(record.data, reading.data_root, training=True)
     else:
-        found = datasets.load(data or record.data["name"], reading)
+        found = datasets.load(data or record.data["name"], reading, labelled)
     return Plan(build_model(record.model, record.spec, sets, config.seed), found, config, out, True)
 
 

@@ -148,6 +148,8 @@ class DataSet:
         value_names: the names of the entries of a vector, where they have names.
         notes: what was converted, left out or should be known, one sentence each.
         source: the keyword arguments with which `load_data` loads it again.
+        labelled: how many training examples have labels, where not all have; -1 is then the label
+            of the others.
     """
 
     name: str
@@ -159,6 +161,7 @@ class DataSet:
     value_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     source: Mapping[str, Any] = field(default_factory=dict)
+    labelled: int | None = None
 
     @property
     def train(self) -> Split:
@@ -191,7 +194,7 @@ class DataSet:
         return self.splits[name]
 
     def class_counts(self, name: str = "train") -> Array:
-        """Return how often each class occurs in a split, ``(classes,)`` int64.
+        """Return how often each class occurs among the labels of a split, ``(classes,)`` int64.
 
         Raises:
             DataError: the data have no labels.
@@ -202,7 +205,8 @@ class DataSet:
             y = as_arrays(split).y
         if y is None or self.spec.classes is None:
             raise DataError(f"{self.name} has no labels, so it has no class counts")
-        return np.bincount(np.asarray(y), minlength=self.spec.classes)
+        labels = np.asarray(y)
+        return np.bincount(labels[labels >= 0], minlength=self.spec.classes)
 
 
 def iterate(split: Split, batch_size: int) -> Iterator[Batch]:

@@ -110,6 +110,7 @@ def load_data(
     levels: int | None = None,
     seed: int = 0,
     label: str | int | None = None,
+    labelled: int | None = None,
     progress: Progress | None = None,
 ) -> DataSet:
     """Load a data set by its name, or the user's own by its path.
@@ -124,8 +125,10 @@ def load_data(
         size: of the images of a folder: pixels, (height, width) or ``"HEIGHTxWIDTH"``.
         gray: make the images of a folder grey.
         levels: how many levels the user's values have (folders: 256 by default).
-        seed: which of the possible divisions of the user's data into splits.
+        seed: which of the possible divisions of the user's data into splits, and choices of labels.
         label: the column (CSV) or the array (``.npz``) that holds the labels.
+        labelled: how many labels of the train split to keep, as many of each class; a label of
+            the others is -1. For models that learn from both, such as ``m2``.
         progress: called with (what, done, total) during downloads and while reading folders.
 
     Raises:
@@ -147,11 +150,21 @@ def load_data(
     place = Path(root) if root else None
     name = known_name(name_or_path)
     if name is not None:
-        _refuse(given, (), f"{name}, whose contents and splits are fixed")
-        return _load_named(name, place, progress)
-    path = existing(name_or_path)
-    data = _load_path(path, {**options, "given": given}, progress)
-    return replace(data, source={"name_or_path": str(path.resolve()), **given})
+        chosen = {key: value for key, value in given.items() if key != "seed" or labelled is None}
+        _refuse(chosen, (), f"{name}, whose contents and splits are fixed")
+        data = _load_named(name, place, progress)
+    else:
+        path = existing(name_or_path)
+        data = _load_path(path, {**options, "given": given}, progress)
+        data = replace(data, source={"name_or_path": str(path.resolve()), **given})
+    return data if labelled is None else _partly_labelled(data, labelled, seed)
+
+
+def _partly_labelled(data: DataSet, labelled: int, seed: int) -> DataSet:
+    from genus.data.labelled import keep_labels
+
+    chosen = {"labelled": labelled, **({"seed": seed} if seed else {})}
+    return replace(keep_labels(data, labelled, seed), source={**data.source, **chosen})
 
 
 def known_name(name_or_path: str | Path) -> str | None:

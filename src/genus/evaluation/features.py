@@ -160,7 +160,8 @@ def _make(
     description = "a convolutional network" if data.spec.is_image else "a small network"
     notes: dict[str, Any] = {"description": f"{description} of fixed random weights"}
     if name == "trained":
-        labelled = data.spec.classes is not None and data.train.batch(torch.arange(1)).y is not None
+        labelled = data.spec.classes is not None and data.labelled is None
+        labelled = labelled and data.train.batch(torch.arange(1)).y is not None
         train = _train_classifier if labelled else _train_autoencoder
         notes = {"description": f"{description} {train(trunk, data, recipe, scaler)}"}
     raw = FeatureNet(name, "", "", trunk.eval(), scaler, 1.0)(sample)

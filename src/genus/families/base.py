@@ -45,6 +45,8 @@ class Model(nn.Module):
     """Options of the models in a paper's tables, by name; what they leave out is the default."""
     representative: ClassVar[bool] = False
     """Whether the model stands for its family where none is named, as in ``genus compare``."""
+    semi_supervised: ClassVar[bool] = False
+    """Whether training takes examples whose label is -1, which means that they have none."""
     log_prior_Y: Tensor
 
     def __init__(self, spec: Spec, config: Any = None) -> None:

@@ -167,12 +167,16 @@ class LatentVariable(Model, abc.ABC):
             parts.append(self._conditional_elbo(x, label_B, eps_B1E))
             return parts[-1].value
 
-        log_q_BY = self._over_classes(bound, len(x)).log_softmax(1)
+        log_q_BY = self._class_law(x, self._over_classes(bound, len(x)))
         q_BY = log_q_BY.exp()
         kl_class_B1 = (q_BY * (log_q_BY - self.log_prior_Y)).sum(1, keepdim=True)
         reconstruction_B = (q_BY * torch.stack([p.reconstruction for p in parts], 1)).sum(1)
         kl_BG = (q_BY.unsqueeze(2) * torch.stack([p.kl for p in parts], 1)).sum(1)
         return Elbo(reconstruction_B, torch.cat([kl_BG, kl_class_B1], 1))
+
+    def _class_law(self, x: Tensor, joint_BY: Tensor) -> Tensor:
+        """Return ``(B, Y)``, log q(y | x), by default the best there is for these bounds."""
+        return joint_BY.log_softmax(1)
 
     def _over_classes(self, bound: Callable[[Tensor], Tensor], n: int) -> Tensor:
         """Return ``(B, Y)``, a bound on log p(x, y) for every class."""

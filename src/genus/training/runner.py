@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from genus import registry
 from genus.capabilities import Fits, Trains, supports
 from genus.data.base import DataSet
 from genus.errors import CheckpointError, ConfigError, DataError, SpecError
@@ -152,6 +153,12 @@ def check(model: Any, data: DataSet) -> None:
         raise SpecError(f"the model was built for {model.spec}, but {data.name} has {data.spec}")
     if not len(data.train):
         raise DataError(f"the train split of {data.name} is empty")
+    if data.labelled is not None and not model.semi_supervised:
+        able = [name for name, cls in registry.list_models().items() if cls.semi_supervised]
+        raise ConfigError(
+            f"{model.name} cannot learn from examples without labels, and only {data.labelled:,} "
+            f"of {data.name} have one; take {', '.join(able)}, or leave labelled= (--labelled) out"
+        )
 
 
 def _prepare(folder: RunFolder, record: Mapping[str, Any], resume: bool) -> bool:
