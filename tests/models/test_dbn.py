@@ -149,3 +149,64 @@ def test_what_it_is_and_what_it_refuses():
         genus.create("dbn", Spec(shape=(3,)))
     with pytest.raises(SpecError, match="k=0"):
         small(BINARY).free_energy_bound(everything(BINARY), 0)
+
+
+def test_before_fine_tuning_the_way_up_is_the_machines_own():
+    x = everything(BINARY)
+    tied, untied = small(BINARY, depth=3), small(BINARY, depth=3, wake_sleep=0.3)
+    untied.load_state_dict(tied.state_dict(), strict=False)
+    for correction in untied.corrections:
+        torch.nn.init.zeros_(correction.bias_H)
+    bounds = [
+        model.free_energy_bound(x, 5, generator=torch.Generator().manual_seed(0))
+        for model in (tied, untied)
+    ]
+    assert torch.equal(*bounds)
+    assert torch.equal(tied.features(x), untied.features(x))
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+def test_wake_sleep_teaches_the_way_down_from_data_and_the_way_up_from_dreams(spec):
+    model = small(spec, depth=3, wake_sleep=0.3)
+    x = everything(spec)
+    y = None if spec.classes is None else torch.zeros(len(x), dtype=torch.long)
+    model.anneal(0.8)
+    for index in range(2):
+        model.zero_grad()
+        noise = BatchNoise(len(x), torch.Generator().manual_seed(0), dtype=torch.float64)
+        told = model.loss(index, Batch(x, y), noise)
+        told["loss"].backward()
+        learns = {
+            name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()
+        }
+        ours = {name for name in learns if name.split(".")[1] == str(index)}
+        assert learns == ours
+        assert f"corrections.{index}.weight_NH" in learns
+        assert f"layers.{index}.weights.0" in learns
+        assert f"layers.{index}.bias_H" not in learns  # no part of the way down
+    model.anneal(0.6)
+    assert "energy" in model.loss(0, Batch(x, y), noise)
+
+
+def test_asleep_the_way_up_comes_nearer_to_the_posterior():
+    """With the way down held, dreams alone raise the bound towards the truth."""
+    model, x = small(BINARY, wake_sleep=0.5), everything(BINARY)
+    weight = truth(model).exp()
+
+    def gap():
+        generator = torch.Generator().manual_seed(1)
+        rows = [-model.free_energy_bound(x, 1, generator=generator) for _ in range(300)]
+        bound = torch.stack(rows).mean(0) - model.log_partition().estimate
+        return float((weight * (truth(model) - bound)).sum())
+
+    before = gap()
+    model.train().anneal(1.0)
+    optimiser = torch.optim.Adam(model.corrections.parameters(), 0.03)
+    generator = torch.Generator().manual_seed(2)
+    for _ in range(150):
+        noise = BatchNoise(200, generator, dtype=torch.float64)
+        model.top.negatives((model.top.chains[0],), noise, "pcd", 5)
+        optimiser.zero_grad()
+        model.loss(0, Batch(x[torch.arange(200) % len(x)]), noise)["loss"].backward()
+        optimiser.step()
+    assert gap() < 0.7 * before

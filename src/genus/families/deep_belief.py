@@ -15,6 +15,7 @@ from genus.families.base import Model, check_temperature
 from genus.families.bipartite import Group, Machine, State
 from genus.families.divergence import Bipartite
 from genus.families.energy import in_blocks
+from genus.families.wake_sleep import Correction, log_bernoulli, wake_loss
 from genus.random import ExampleNoise, Noise
 from genus.spec import Batch
 
@@ -29,12 +30,20 @@ class DeepBelief(Annealed, Model):
         layers: the machines, lowest first; a subclass makes them.
         sweeps: Gibbs sweeps of the training chains for each update.
         sample_sweeps: Gibbs sweeps of the top machine from a training chain to a sample.
+        corrections: what the way up through each lower machine adds to it; empty where the way up
+            is the machine's own.
+        fine_tuning: share of the training, its last part, in which lower machines learn by
+            wake-sleep.
+        progress: share of the training that is over; the loop tells it.
     """
 
     family = "energy"
     layers: nn.ModuleList
     sweeps: int = 1
     sample_sweeps: int = 200
+    corrections: nn.ModuleList
+    fine_tuning: float = 0.0
+    progress: float = 0.0
 
     def _layer(self, index: int) -> Bipartite:
         layer = self.layers[index]
@@ -55,6 +64,20 @@ class DeepBelief(Annealed, Model):
         """Return the number of units between the data and the top machine."""
         return sum(len(machine.bias_H) for machine, _ in self.directed())
 
+    def anneal(self, progress: float) -> None:
+        """Take note of the share of the training that is over; fine-tuning begins by it."""
+        self.progress = progress
+
+    def rise(self, index: int, below_BG: Tensor) -> Tensor:
+        """Return ``(B, H)``, the inputs of the hidden units of a lower machine on the way up."""
+        machine = self._layer(index).machine()
+        if self.fine_tuning:
+            correction = self.corrections[index]
+            assert isinstance(correction, Correction)
+            input_BH: Tensor = correction(machine, below_BG)
+            return input_BH
+        return machine.hidden_input((machine.groups[0].as_state(below_BG),))
+
     def up(self, x: Tensor, u_BU: Tensor, depth: int | None = None) -> list[tuple[Tensor, Tensor]]:
         """Return the states of the lower hidden layers drawn upwards, and their log q ``(B,)``.
 
@@ -65,13 +88,12 @@ class DeepBelief(Annealed, Model):
         """
         found, place = [], 0
         below = x.flatten(1)
-        for machine, group in self.directed()[:depth]:
-            input_BH = machine.hidden_input((group.as_state(below),))
+        for index in range(len(self.layers) - 1 if depth is None else depth):
+            input_BH = self.rise(index, below)
             u_BH = u_BU[:, place : place + input_BH.shape[1]]
             place += input_BH.shape[1]
             below = (u_BH < input_BH.sigmoid()).to(input_BH.dtype)
-            log_q_B = (below * input_BH - nn.functional.softplus(input_BH)).sum(1)
-            found.append((below, log_q_B))
+            found.append((below, log_bernoulli(input_BH, below)))
         return found
 
     def down(self, h_BH: Tensor, noise: Noise, beta: float = 1.0) -> Tensor:
@@ -151,8 +173,8 @@ class DeepBelief(Annealed, Model):
         """
         self.check_inputs(x, None)
         below = x.flatten(1)
-        for machine, group in self.directed():
-            below = machine.hidden_input((group.as_state(below),)).sigmoid()
+        for index in range(len(self.layers) - 1):
+            below = self.rise(index, below).sigmoid()
         machine = self.top.machine()
         total_BH = machine.bias_H + below @ machine.groups[0].weight_NH
         for group in machine.groups[1:]:
@@ -263,11 +285,15 @@ class DeepBelief(Annealed, Model):
     def loss(self, index: int, batch: Batch, noise: Noise) -> dict[str, Tensor]:
         """Return one machine's divergence per visible entry: its gradient counts.
 
+        In fine-tuning a lower machine's loss is that of wake-sleep.
+
         Raises:
             SpecError: the batch does not fit the Spec, or lacks labels.
         """
         self.check_inputs(batch.x, batch.y)
         self.require((batch.y is None) == (self.spec.classes is None), "labels", self.spec)
+        if index < len(self.layers) - 1 and self.progress > 1 - self.fine_tuning:
+            return self._wake_sleep_loss(index, batch, noise)
         layer, below = self._layer(index), batch.x.flatten(1)
         with torch.no_grad():
             if index:
@@ -277,3 +303,24 @@ class DeepBelief(Annealed, Model):
             end = layer.negatives(state, noise, "pcd", self.sweeps)
         data, model = layer.divergence(state, end)
         return {"loss": (data - model) / below.shape[1], "energy": data.detach()}
+
+    def _wake_sleep_loss(self, index: int, batch: Batch, noise: Noise) -> dict[str, Tensor]:
+        """Return -log p(below | h) of data and -log q(h | below) of dreams, per visible entry."""
+        with torch.no_grad():
+            states = self.up(batch.x, noise.uniform(self.hidden_units()), index + 1)
+            below = states[index - 1][0] if index else batch.x.flatten(1)
+            dreamt_h, dreamt_below = self._dream(index, len(batch), noise)
+        wake = wake_loss(self.directed()[index][1], states[index][0], below)
+        sleep = -log_bernoulli(self.rise(index, dreamt_below), dreamt_h).mean()
+        told = {"wake": wake.detach(), "sleep": sleep.detach()}
+        return {"loss": (wake + sleep) / below.shape[1], **told}
+
+    def _dream(self, index: int, n: int, noise: Noise) -> tuple[Tensor, Tensor]:
+        """Return hidden and visible states of a lower machine, drawn downwards from the chains."""
+        chains = self.top.chains[0]
+        h_BH = chains[(noise.uniform() * len(chains)).long()].to(self.dtype)
+        layers = self.directed()
+        for _, group in reversed(layers[index + 1 :]):
+            h_BH = group.draw(group.logits(h_BH), noise.uniform(group.entries))
+        group = layers[index][1]
+        return h_BH, group.draw(group.logits(h_BH), noise.uniform(group.entries))

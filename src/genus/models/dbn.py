@@ -19,10 +19,11 @@ import torch
 from torch import nn
 
 from genus.capabilities import Objective
-from genus.config import check_positive
+from genus.config import check_positive, check_share
 from genus.errors import ConfigError
 from genus.families.deep_belief import DeepBelief
 from genus.families.divergence import Bipartite
+from genus.families.wake_sleep import Correction
 from genus.registry import register
 from genus.spec import Batch, Spec
 
@@ -46,6 +47,9 @@ class DBN(DeepBelief):
         \frac{p(x, h_i)\, Z}{q(h_i \mid x)} - \log Z
 
     With classes the label is a visible softmax unit of the top machine.
+
+    The way up is the machines' own. With `Config.wake_sleep` the last part of the training unties
+    it from the way down; each learns from what the other makes, and the top machine goes on.
 
     Samples begin where the top machine's training chains are, each at one that its own noise
     chooses, and go down through the layers after `Config.sample_sweeps` sweeps.
@@ -85,10 +89,13 @@ class DBN(DeepBelief):
         """Standard deviation of the first weights."""
         sample_sweeps: int = 200
         """Gibbs sweeps of the top machine from a training chain to a sample."""
+        wake_sleep: float = 0.0
+        """Share of the training, its last part, in which wake-sleep fine-tunes the lower layers."""
 
         def __post_init__(self) -> None:
             names = ("hidden", "top", "sweeps", "chains", "sample_sweeps", "spread")
             check_positive(self, *names)
+            check_share(self, "wake_sleep")
             if self.depth < 2:
                 raise ConfigError(
                     f"depth={self.depth} must be at least 2; one hidden layer is the model rbm"
@@ -111,6 +118,7 @@ class DBN(DeepBelief):
         super().__init__(spec, config)
         c = self.config
         self.sweeps, self.sample_sweeps = c.sweeps, c.sample_sweeps
+        self.fine_tuning = c.wake_sleep
         units = [*[c.hidden] * (c.depth - 1), c.top]
         groups = [[(spec.dims, spec.levels_or_raise)], *[[(size, 2)] for size in units[:-1]]]
         if spec.classes is not None:
@@ -119,6 +127,9 @@ class DBN(DeepBelief):
             Bipartite(below, above, c.chains, centred=c.centred, spread=c.spread)
             for below, above in zip(groups, units, strict=True)
         )
+        lower = range(c.depth - 1) if c.wake_sleep else ()
+        below = [len(group.bias_N) for _, group in self.directed()]
+        self.corrections = nn.ModuleList(Correction(below[i], units[i]) for i in lower)
 
     @classmethod
     def check_spec(cls, spec: Spec) -> None:
@@ -135,10 +146,15 @@ class DBN(DeepBelief):
         return tuple(
             Objective(
                 f"layer-{index + 1}",
-                list(layer.parameters()),
+                self._parameters_of(index),
                 functools.partial(self.loss, index),
                 learning_rate=self.learning_rate,
                 batch_size=self.batch_size,
             )
-            for index, layer in enumerate(self.layers)
+            for index in range(len(self.layers))
         )
+
+    def _parameters_of(self, index: int) -> tuple[nn.Parameter, ...]:
+        """Return the weights of a machine, and of what its way up adds to them."""
+        corrections = list(self.corrections)[index : index + 1]
+        return tuple(p for part in (self.layers[index], *corrections) for p in part.parameters())

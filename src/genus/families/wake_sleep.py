@@ -1,0 +1,63 @@
+r"""The wake-sleep algorithm: what fine-tunes directed layers whose way up is a law of its own.
+
+Awake, hidden states are drawn upwards from data, and the way down learns to make what is below
+them. Asleep, the network dreams, and the way up learns to tell what a dream was made of:
+
+.. math:: -\mathbb E_{q(h \mid x)} \log p(x \mid h), \qquad -\mathbb E_{p(x, h)} \log q(h \mid x)
+
+References:
+    | The Wake-Sleep Algorithm for Unsupervised Neural Networks (Hinton et al., 1995)
+    | A Fast Learning Algorithm for Deep Belief Nets (Hinton, Osindero and Teh, 2006), section 5
+"""
+
+# Shapes: B batch, G entries of a layer, N its units, H hidden units.
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from genus.families.bipartite import Group, Machine
+
+
+class Correction(nn.Module):
+    """What the way up adds to a machine's own input of its hidden units, zero at first.
+
+    Weights are tied while machines are trained one upon another. Fine-tuning unties them, and with
+    a difference that is learned no weights need to be copied when it begins.
+
+    Args:
+        units: N, visible units of the machine.
+        hidden: H.
+
+    Example:
+        >>> group = Group(2, torch.ones(3, 2), torch.zeros(3))
+        >>> way_up = Correction(3, 2)
+        >>> way_up(Machine((group,), torch.zeros(2)), torch.ones(1, 3))
+        tensor([[3., 3.]], grad_fn=<AddBackward0>)
+    """
+
+    def __init__(self, units: int, hidden: int) -> None:
+        super().__init__()
+        self.weight_NH = nn.Parameter(torch.zeros(units, hidden))
+        self.bias_H = nn.Parameter(torch.zeros(hidden))
+
+    def forward(self, machine: Machine, below_BG: Tensor) -> Tensor:
+        """Return ``(B, H)``, the inputs of the hidden units; none of the machine's weights learn.
+
+        Args:
+            machine: with one visible layer.
+            below_BG: its values.
+        """
+        group = machine.groups[0]
+        own = Group(group.values, group.weight_NH.detach() + self.weight_NH, group.bias_N)
+        return machine.bias_H.detach() + self.bias_H + own.to_hidden(group.as_state(below_BG))
+
+
+def wake_loss(group: Group, h_BH: Tensor, below_BG: Tensor) -> Tensor:
+    """Return -log p(below | h) in nats, the mean of a batch."""
+    return -group.log_prob(group.logits(h_BH), group.as_state(below_BG)).mean()
+
+
+def log_bernoulli(input_BH: Tensor, h_BH: Tensor) -> Tensor:
+    """Return ``(B,)``, the log-probability of hidden states whose units have these inputs."""
+    return (h_BH * input_BH - nn.functional.softplus(input_BH)).sum(1)
