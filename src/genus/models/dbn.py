@@ -132,6 +132,11 @@ class DBN(DeepBelief):
         self.corrections = nn.ModuleList(Correction(below[i], units[i]) for i in lower)
 
     @classmethod
+    def suited(cls, spec: Spec, examples: int) -> dict[str, Any]:
+        """Return few units for small sets, which many learn by heart."""
+        return {"hidden": 64, "top": 64} if examples < 10_000 else {}
+
+    @classmethod
     def check_spec(cls, spec: Spec) -> None:
         """Raise `SpecError` unless the data are levels."""
         cls.require(spec.is_discrete, "data with levels", spec)

@@ -101,6 +101,11 @@ class RBM(Boltzmann):
         self.method, self.sweeps, self.sample_sweeps = c.method, c.sweeps, c.sample_sweeps
 
     @classmethod
+    def suited(cls, spec: Spec, examples: int) -> dict[str, Any]:
+        """Return few units for small sets, which many learn by heart."""
+        return {"hidden": 64} if examples < 10_000 else {}
+
+    @classmethod
     def check_spec(cls, spec: Spec) -> None:
         """Raise `SpecError` unless the data are levels."""
         cls.require(spec.is_discrete, "data with levels", spec)
