@@ -12,7 +12,7 @@ References:
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -38,6 +38,8 @@ from genus.spec import Batch, Spec
 DECODED_AT_A_TIME = 2**16
 """Entries of one example's decoded draws held at a time by importance sampling. It bounds memory,
 and does not depend on the batch, nor does the noise that a draw gets."""
+ENTRIES_AT_A_TIME = 2**20
+"""Entries held at a time where every example is taken with every class."""
 SWEEPS = 20
 """Sweeps of pseudo-Gibbs completion."""
 
@@ -161,18 +163,26 @@ class LatentVariable(Model, abc.ABC):
     def _elbo(self, x: Tensor, y: Tensor | None, eps_B1E: Tensor) -> Elbo:
         if y is not None or self.spec.classes is None:
             return self._conditional_elbo(x, y, eps_B1E)
-        parts: list[Elbo] = []
-
-        def bound(label_B: Tensor | None) -> Tensor:
-            parts.append(self._conditional_elbo(x, label_B, eps_B1E))
-            return parts[-1].value
-
-        log_q_BY = self._class_law(x, self._over_classes(bound, len(x)))
+        bounds = list(self._conditional_elbos(x, eps_B1E))
+        value_BY = torch.cat([part.value.view(len(x), -1) for part in bounds], 1)
+        log_q_BY = self._class_law(x, value_BY + self.log_prior_Y)
         q_BY = log_q_BY.exp()
         kl_class_B1 = (q_BY * (log_q_BY - self.log_prior_Y)).sum(1, keepdim=True)
-        reconstruction_B = (q_BY * torch.stack([p.reconstruction for p in parts], 1)).sum(1)
-        kl_BG = (q_BY.unsqueeze(2) * torch.stack([p.kl for p in parts], 1)).sum(1)
-        return Elbo(reconstruction_B, torch.cat([kl_BG, kl_class_B1], 1))
+        reconstruction_BY = torch.cat([p.reconstruction.view(len(x), -1) for p in bounds], 1)
+        kl_BYG = torch.cat([p.kl.view(len(x), -1, p.kl.shape[1]) for p in bounds], 1)
+        kl_BG = (q_BY.unsqueeze(2) * kl_BYG).sum(1)
+        return Elbo((q_BY * reconstruction_BY).sum(1), torch.cat([kl_BG, kl_class_B1], 1))
+
+    def _conditional_elbos(self, x: Tensor, eps_B1E: Tensor) -> Iterator[Elbo]:
+        """Yield bounds given some classes at a time, with a row for every example and class."""
+        classes = len(self.log_prior_Y)
+        at_once = max(1, ENTRIES_AT_A_TIME // max(1, x.numel()))
+        for start in range(0, classes, at_once):
+            some = torch.arange(start, min(start + at_once, classes), device=x.device)
+            rows = x.repeat_interleave(len(some), 0)
+            yield self._conditional_elbo(
+                rows, some.repeat(len(x)), eps_B1E.repeat_interleave(len(some), 0)
+            )
 
     def _class_law(self, x: Tensor, joint_BY: Tensor) -> Tensor:
         """Return ``(B, Y)``, log q(y | x), by default the best there is for these bounds."""
