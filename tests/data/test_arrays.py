@@ -147,9 +147,9 @@ def test_given_splits_may_differ_in_what_is_missing(tmp_path):
     }  # fmt: skip
     assert as_arrays(data.train).known is None
     assert int((~as_arrays(data.valid).known).sum()) == 4
+    x[:, 0] = np.nan
+    np.savez(tmp_path / "d.npz", x_train=x, x_valid=holes, x_test=holes)
     with pytest.raises(DataError, match="no example to train on has a value in 'entry 0'"):
-        x[:, 0] = np.nan
-        np.savez(tmp_path / "d.npz", x_train=x, x_valid=holes, x_test=holes)
         load_data(tmp_path / "d.npz")
 
 

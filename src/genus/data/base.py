@@ -51,8 +51,8 @@ class ArraySplit:
     Args:
         x: ``(N, *shape)`` levels (any integer type or bool) or real numbers.
         y: ``(N,)`` labels, or None.
-        known: ``(N, *shape)`` boolean, False where an entry is missing, or None. There ``x`` becomes
-            0, whatever it was. Where all is known it is kept as None.
+        known: ``(N, *shape)`` boolean, False where an entry is missing, or None. There ``x``
+            becomes 0, whatever it was. Where all is known it is kept as None.
 
     Raises:
         DataError: ``y`` has another length than ``x``, or ``known`` another shape.

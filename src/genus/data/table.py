@@ -158,7 +158,7 @@ def _find_column(names: list[str], label: str, path: Path) -> int:
 
 
 def _numbers(table: Table, columns: list[int], path: Path) -> Array:
-    """Return ``(N, D)`` float64, NaN where a cell is missing, or raise with all that is no number."""
+    """Return ``(N, D)`` float64, NaN where a cell is missing, or raise with all that is text."""
     if not table.rows:
         raise DataError(f"{path} has a header and no rows; it needs one line for each example")
     problems: list[tuple[str, str]] = []

@@ -50,8 +50,8 @@ def to_values(x: Array, levels: int | None, name: str, *, missing: bool = False)
         missing: take NaN for an entry that is missing, rather than refuse it.
 
     Raises:
-        DataError: NaN where nothing may be missing, infinity, negative levels, levels out of range, or floating-point images
-            without ``levels``.
+        DataError: NaN where nothing may be missing, infinity, negative levels, levels out of
+            range, or floating-point images without ``levels``.
     """
     check_levels(levels)
     if x.dtype.kind == "b":
