@@ -211,9 +211,11 @@ def _without_empty(
     A row without a value says nothing of a model and has likelihood 1 under any, so that keeping it
     would only make every mean look better.
     """
-    if known is None or bool(known.any(1).all()):
+    if known is None:
         return rows, ()
-    some = known.any(1)
+    some = np.asarray(known.any(axis=tuple(range(1, known.ndim))))
+    if some.all():
+        return rows, ()
     first, count = int(np.flatnonzero(~some)[0]), int((~some).sum())
     note = f"{count:,} rows without any value were left out, the first at index {first}"
     return {name: part[some[part]] for name, part in rows.items()}, (note,)

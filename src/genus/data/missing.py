@@ -67,7 +67,8 @@ def count_missing(
             missing_D += missing_ND.sum(0)
     if not rows:
         return None
-    columns = {column_name(d, names): int(missing_D[d]) for d in np.flatnonzero(missing_D)}
+    counts = enumerate(missing_D.tolist())
+    columns = {column_name(entry, names): count for entry, count in counts if count}
     return Missing(int(missing_D.sum()), total, rows, columns)
 
 

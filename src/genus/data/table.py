@@ -28,11 +28,15 @@ class Table:
         names: of the columns; "column 1" and so on where the file has no header.
         rows: the cells as text, without blanks around them.
         lines: the line of the file that each row is on.
+        header: whether the names are in the file.
+        mark: what stands between cells.
     """
 
     names: list[str]
     rows: list[list[str]]
     lines: list[int]
+    header: bool = True
+    mark: str = ","
 
 
 def load_csv(path: Path, levels: int | None, seed: int, label: str | None = None) -> DataSet:
@@ -54,12 +58,12 @@ def load_csv(path: Path, levels: int | None, seed: int, label: str | None = None
             by column and line), a label is missing, or a column has no value to learn from.
     """
     table = read_table(path, label)
-    column = None if label is None else _find_column(table.names, label, path)
+    column = None if label is None else find_column(table.names, label, path)
     kept = [i for i in range(len(table.names)) if i != column]
     if not kept:
         raise DataError(f"{path} has no column beside the label; add the values")
     table, note = _without_empty(table, kept, path)
-    values = to_values(_numbers(table, kept, path), levels, path.name, missing=True)
+    values = to_values(numbers(table, kept, path), levels, path.name, missing=True)
     values = replace(values, notes=(*values.notes, *note))
     y, labels = (None, ()) if column is None else _classes(table, column, path)
     parts = divide(len(table.rows), y, seed)
@@ -81,7 +85,7 @@ def _without_empty(table: Table, columns: list[int], path: Path) -> tuple[Table,
     kept = [i for i, is_empty in enumerate(empty) if not is_empty]
     rows, lines = [table.rows[i] for i in kept], [table.lines[i] for i in kept]
     note = f"{sum(empty):,} rows without any value were left out, the first in line {first}"
-    return Table(table.names, rows, lines), (note,)
+    return replace(table, rows=rows, lines=lines), (note,)
 
 
 def read_table(path: Path, label: str | None = None) -> Table:
@@ -113,8 +117,8 @@ def read_table(path: Path, label: str | None = None) -> Table:
         )
     numbers, rows = [n for n, _ in lines], [row for _, row in lines]
     if _is_header(rows, label):
-        return Table(rows[0], rows[1:], numbers[1:])
-    return Table([f"column {i + 1}" for i in range(width)], rows, numbers)
+        return Table(rows[0], rows[1:], numbers[1:], True, mark)
+    return Table([f"column {i + 1}" for i in range(width)], rows, numbers, False, mark)
 
 
 def _is_header(rows: list[list[str]], label: str | None) -> bool:
@@ -146,7 +150,12 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _find_column(names: list[str], label: str, path: Path) -> int:
+def find_column(names: list[str], label: str, path: Path) -> int:
+    """Return the number of the column with the label, given its name or its number from 1.
+
+    Raises:
+        DataError: there is no such column.
+    """
     if label in names:
         return names.index(label)
     if label.isdigit() and 1 <= int(label) <= len(names):
@@ -157,8 +166,12 @@ def _find_column(names: list[str], label: str, path: Path) -> int:
     )
 
 
-def _numbers(table: Table, columns: list[int], path: Path) -> Array:
-    """Return ``(N, D)`` float64, NaN where a cell is missing, or raise with all that is text."""
+def numbers(table: Table, columns: list[int], path: Path) -> Array:
+    """Return ``(N, D)`` float64, NaN where a cell is missing, or raise with all that is text.
+
+    Raises:
+        DataError: there are no rows, or columns that are not numbers.
+    """
     if not table.rows:
         raise DataError(f"{path} has a header and no rows; it needs one line for each example")
     problems: list[tuple[str, str]] = []

@@ -225,6 +225,7 @@ class _Runner:
                     self._load(label),
                     self.data,
                     split=self.settings.split,
+                    samples=0 if reference is None else None,
                     k=self.settings.k,
                     seed=self.settings.seed,
                     training_seconds=self.seconds[label],

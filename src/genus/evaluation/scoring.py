@@ -233,7 +233,7 @@ def evaluate(
     say(f"scoring {_name(model)} on {split}")
     likelihood = score(model, data.split(split), k, batch_size=batch_size, seed=seed)
     block, drawn, each, notes = None, None, None, []
-    if missing is not None:
+    if missing is not None and samples != 0:
         notes.append(f"{missing}; likelihoods are of what is known, and samples are not judged")
     elif supports(model, Samples) and samples != 0:
         if reference is None:
