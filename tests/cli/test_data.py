@@ -43,7 +43,7 @@ def test_one_set_shape(cli):
     answer = cli("data", "digits", "--json")
     assert answer.code == 0
     assert set(answer.json) == {
-        "name", "usable", "shape", "levels", "classes", "counts", "labels", "class_counts",
+        "missing", "name", "usable", "shape", "levels", "classes", "counts", "labels", "class_counts",
         "digest", "low", "high", "duplicates", "repeats", "notes", "offending", "problem",
         "description",
     }  # fmt: skip
