@@ -215,7 +215,11 @@ class Completes(Protocol):
 
 
 class Marginalises(Protocol):
-    """Knows the exact log-likelihood of a part of an example."""
+    """Knows the exact log-likelihood of a part of an example.
+
+    One that also has `Classifies` knows the posterior given a part: its ``class_log_prob`` takes
+    ``known`` as its second argument.
+    """
 
     def marginal_log_prob(self, x: Tensor, known: Tensor, y: Tensor | None = None) -> Tensor:
         """Return ``(B,)``, the log-probability of the entries where ``known`` is True."""

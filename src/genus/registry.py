@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from genus.config import build_config
-from genus.errors import ConfigError, near
+from genus.errors import ConfigError, SpecError, near
 from genus.spec import Spec
 
 if TYPE_CHECKING:
@@ -117,6 +117,36 @@ def suited(name: str, spec: Spec, examples: int, config: Mapping[str, Any]) -> d
         {'dropout': 0.5, 'layers': 3}
     """
     return {**get(name).suited(spec, examples), **config}
+
+
+def check_missing(model: Any, missing: object | None, *, fit: bool) -> None:
+    """Raise unless a model can do with examples of which entries are missing.
+
+    To score them it needs the likelihood of what is known, and to learn from them a fit to it.
+
+    Args:
+        model: an instance or a class.
+        missing: what is missing, in words; None where nothing is.
+        fit: whether the model is to learn from them, or only to score them.
+
+    Raises:
+        SpecError: it cannot; the message names the models that can.
+    """
+    if missing is None or _takes_missing(model, fit):
+        return
+    able = [name for name, cls in list_models().items() if _takes_missing(cls, fit)]
+    raise SpecError(
+        f"{model.name} needs examples of which every entry is known, but {missing}; take a model "
+        f"that {'learns from' if fit else 'scores'} what is known ({', '.join(able)}), or fill in "
+        "or drop those rows"
+    )
+
+
+def _takes_missing(model: Any, fit: bool) -> bool:
+    from genus.capabilities import Fits, Marginalises, supports
+
+    fits = supports(model, Fits) and getattr(model, "fits_missing", False)
+    return supports(model, Marginalises) and (fits or not fit)
 
 
 def create(name: str, spec: Spec, **config: Any) -> Model:

@@ -45,7 +45,7 @@ def test_one_set_shape(cli):
     assert set(answer.json) == {
         "name", "usable", "shape", "levels", "classes", "counts", "labels", "class_counts",
         "digest", "low", "high", "duplicates", "repeats", "notes", "offending", "problem",
-        "description",
+        "description", "missing",
     }  # fmt: skip
     assert answer.json["counts"] == {"train": 1257, "valid": 180, "test": 360}
     assert answer.json["digest"].startswith("sha256:")

@@ -33,7 +33,9 @@ def test_json_shape(cli, run):
         "kind", "k", "nats", "standard_error", "bits_per_dim", "bits_per_dim_standard_error",
         "examples", "interval", "bits_per_dim_interval",
     }  # fmt: skip
-    assert set(found["data"]) == {"name", "digest", "split", "examples", "dims", "levels"}
+    assert set(found["data"]) == {
+        "name", "digest", "split", "examples", "dims", "levels", "known",
+    }  # fmt: skip
     assert set(found["cost"]) == {"parameters", "training_seconds", "seconds_per_sample"}
     assert found["samples"] is None
 

@@ -26,7 +26,8 @@ def test_json_shape_and_the_run_folder(cli):
         "run", "model", "data", "steps", "best_step", "seconds", "parameters", "valid",
     }  # fmt: skip
     assert set(found["data"]) == {"name", "digest"}
-    assert set(found["valid"]) == {"nats_per_dim", "bits_per_dim"}
+    assert set(found["valid"]) == {"nats_per_dim", "bits_per_dim", "known_entries"}
+    assert found["valid"]["known_entries"] is False
     assert (found["run"], found["model"], found["steps"]) == ("run", "pixelcnn", 3)
     nats = found["valid"]["nats_per_dim"]
     assert found["valid"]["bits_per_dim"] == pytest.approx(nats / math.log(2))

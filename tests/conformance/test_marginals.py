@@ -51,7 +51,26 @@ class MostLikely(GaussianMixture):
         return self._joint(x, y, known.flatten(1)).amax(1)
 
 
+class NoPrior(NaiveBayes):
+    """Takes the classes for equally likely where entries are missing."""
+
+    def class_log_prob(self, x, known=None):
+        if known is None:
+            return super().class_log_prob(x)
+        return (self.joint_log_prob(x, known) - self.log_prior_Y).log_softmax(1)
+
+
+class Imputes(NaiveBayes):
+    """Classifies with a value in the place of what is missing."""
+
+    def class_log_prob(self, x, known=None):
+        return super().class_log_prob(x if known is None else x.masked_fill(~known, 1))
+
+
 BUGS = [
+    (NoPrior, LEVELS, {"marginals.posterior"}),
+    (Imputes, LEVELS, {"marginals.posterior"}),
+    (Imputes, REAL, {"marginals.posterior"}),
     (OtherPrior, LEVELS, {"marginals.sum", "marginals.ends"}),
     (OtherPrior, REAL, {"marginals.quadrature", "marginals.ends"}),
     (PlugsIn, LEVELS, {"marginals.sum", "marginals.ends"}),
@@ -78,7 +97,7 @@ def test_without_the_bug_nothing_is_found(cls, spec):
     assert report.passed, str(report)
     ran = {finding.check for finding in report.findings if finding.check.startswith("marginals")}
     one = "marginals.sum" if spec.is_discrete else "marginals.quadrature"
-    assert ran == {one, "marginals.ends", "marginals.unknown"}
+    assert ran == {one, "marginals.ends", "marginals.posterior", "marginals.unknown"}
 
 
 def test_unknown_levels_are_random_and_unused():

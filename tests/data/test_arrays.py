@@ -122,6 +122,37 @@ def test_nan_pixels_are_counted_and_placed(tmp_path, levels, bad):
         load_data(tmp_path / "n.npy", levels=256)
 
 
+def test_vectors_may_have_missing_entries(tmp_path):
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    x[::3, 1], x[5] = np.nan, np.nan
+    np.save(tmp_path / "x.npy", x)
+    data = load_data(tmp_path / "x.npy")
+    assert dict(data.missing.columns) == {"entry 1": 14}
+    assert "1 rows without any value were left out, the first at index 5" in data.notes
+    assert sum(map(len, data.splits.values())) == 39
+    x[3, 0] = np.inf
+    np.save(tmp_path / "x.npy", x)
+    with pytest.raises(DataError, match=r"1 NaN or infinite values, the first at index \(3, 0\)"):
+        load_data(tmp_path / "x.npy")
+
+
+def test_given_splits_may_differ_in_what_is_missing(tmp_path):
+    x = np.random.default_rng(0).random((30, 2))
+    holes = x.copy()
+    holes[:4, 0], holes[9] = np.nan, np.nan
+    np.savez(tmp_path / "d.npz", x_train=x, x_valid=holes, x_test=x + 1)
+    data = load_data(tmp_path / "d.npz")
+    assert {name: len(part) for name, part in data.splits.items()} == {
+        "train": 30, "valid": 29, "test": 30,
+    }  # fmt: skip
+    assert as_arrays(data.train).known is None
+    assert int((~as_arrays(data.valid).known).sum()) == 4
+    x[:, 0] = np.nan
+    np.savez(tmp_path / "d.npz", x_train=x, x_valid=holes, x_test=holes)
+    with pytest.raises(DataError, match="no example to train on has a value in 'entry 0'"):
+        load_data(tmp_path / "d.npz")
+
+
 def test_numbers_too_large_for_float32(tmp_path):
     np.save(tmp_path / "big.npy", np.full((5, 2), 1e300))
     with pytest.raises(DataError, match="as float32 holds 10 NaN or infinite values"):

@@ -70,3 +70,14 @@ def test_names_that_do_not_exist_are_errors(folder):
         inspect_data("digit")
     with pytest.raises(DataError, match="--label cannot be used with a folder"):
         inspect_data(folder, label="y")
+
+
+def test_missing_cells_are_counted_and_are_no_values(tmp_path):
+    (tmp_path / "t.csv").write_text(
+        "a,b\n" + "5,?\n" * 4 + "".join(f"{i},{i}\n" for i in range(5, 20))
+    )
+    report = inspect_data(tmp_path / "t.csv")
+    assert report.missing == {"b": 4}
+    assert (report.low, report.high) == (5, 19)  # not the 0 that stands for what is missing
+    assert any("4 of 38 cells are missing" in note for note in report.notes)
+    json.dumps(report.to_json(), allow_nan=False)

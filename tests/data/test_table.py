@@ -2,6 +2,7 @@ import gzip
 
 import numpy as np
 import pytest
+import torch
 
 from genus.data import as_arrays, load_data
 from genus.errors import DataError
@@ -59,20 +60,91 @@ def test_every_column_that_is_not_numbers_is_named(csv):
     with pytest.raises(DataError) as error:
         load_data(csv("age,job,city,pay\n1,cook,Rome,2\n2,,Oslo,?\n3,clerk,Bern,4\n"))
     message = str(error.value)
-    assert (
-        "3 columns are not numbers; drop or encode them, fill in or drop missing cells" in message
-    )
-    assert "name the one with the class by --label:" in message
-    assert (
-        "'job': text in 2 rows, the first 'cook' in line 2 and 1 missing cells, the first"
-        in message
-    )
-    assert "'pay': 1 missing cells, the first in line 3" in message
+    assert "2 columns are not numbers; drop or encode them, or name the one with the" in message
+    assert "'job': text in 2 rows, the first 'cook' in line 2\n" in message
+    assert "'pay'" not in message
 
 
-def test_nan_cells_are_missing(csv):
-    with pytest.raises(DataError, match=r"(?s)1 columns have missing cells; fill in .*line 2"):
-        load_data(csv("1,2\nnan,2\n3,4\n5,6\n"))
+HOLES = "a,b,c\n1,?,3\n,,\n0,NA,\n4,5,nan\n7,1e3, \n2,2,2\n9,8,null\n3,none,1\nN/A,4,0\n"
+
+
+def test_missing_cells_are_known_to_be_missing(csv):
+    data = load_data(csv(HOLES), seed=1)
+    missing = data.missing
+    assert (missing.cells, missing.of, missing.rows) == (8, 24, 7)
+    assert dict(missing.columns) == {"a": 1, "b": 3, "c": 4}
+    assert data.notes[-2:] == (
+        "1 rows without any value were left out, the first in line 3",
+        "8 of 24 cells are missing (33.3%), in 7 rows: 'c' (4), 'b' (3), 'a' (1)",
+    )
+    cells = [
+        [value if known else None for value, known in zip(x, mask, strict=True)]
+        for part in (as_arrays(split) for split in data.splits.values())
+        for x, mask in zip(
+            part.x.tolist(),
+            (torch.ones_like(part.x).bool() if part.known is None else part.known).tolist(),
+            strict=True,
+        )
+    ]
+    rows = [[1, None, 3], [0, None, None], [4, 5, None], [7, 1000, None], [2, 2, 2]]
+    rows += [[9, 8, None], [3, None, 1], [None, 4, 0]]
+    assert sorted(map(str, cells)) == sorted(map(str, map(_floats, rows)))
+
+
+def _floats(row):
+    return [None if cell is None else float(cell) for cell in row]
+
+
+def test_zero_stands_where_nothing_is_known(csv):
+    data = load_data(csv(HOLES), seed=1)
+    batch = as_arrays(data.train)
+    assert not batch.x[~batch.known].any()
+    assert bool(batch.x.isfinite().all())
+    some = data.train.batch(torch.tensor([2, 0]))
+    assert torch.equal(some.known, batch.known[[2, 0]])
+
+
+def test_the_digest_tells_missing_from_zero(csv):
+    holes = load_data(csv(HOLES), seed=1)
+    filled = HOLES.replace("\n,,", "").replace("?", "0").replace("N/A", "0").replace("NA", "0")
+    for mark in ("nan", "null", "none", " ", ",\n"):
+        filled = filled.replace(mark, {",\n": ",0\n"}.get(mark, "0"))
+    whole = load_data(csv(filled, "whole.csv"), seed=1)
+    assert whole.missing is None
+    assert as_arrays(whole.train).known is None
+    assert torch.equal(as_arrays(whole.train).x, as_arrays(holes.train).x)
+    assert whole.digest != holes.digest
+    other = load_data(csv(HOLES.replace("?", "").replace("null", "")), seed=1)
+    assert other.digest == holes.digest
+
+
+def test_levels_may_be_missing(csv):
+    data = load_data(csv("0,1\n2,\n1,1\n?,0\n1,2\n"), levels=3, seed=2)
+    assert data.spec.levels == 3
+    assert data.missing.cells == 2
+    scaled = load_data(csv("0,1\n.5,\n1,1\n?,0\n.5,1\n"), levels=3, seed=2)
+    assert scaled.train.x.dtype == torch.uint8
+    assert int(scaled.train.x.max()) == 2
+
+
+def test_a_header_above_a_missing_cell(csv):
+    assert load_data(csv("a,b\n,?\n1,2\n3,4\n5,6\n")).value_names == ("a", "b")
+
+
+def test_a_split_without_missing_cells(csv):
+    text = "".join(f"{i},{'' if i == 0 else i * i}\n" for i in range(20))
+    data = load_data(csv(text))
+    masks = [as_arrays(part).known for part in data.splits.values()]
+    assert sum(mask is not None for mask in masks) == 1
+
+
+def test_labels_of_rows_that_are_left_out(csv):
+    text = "".join(f"{i},{i % 7},{'ab'[i % 2]}\n" for i in range(20))
+    data = load_data(csv("x,y,kind\n?,,a\n" + text), label="kind")
+    assert sum(map(len, data.splits.values())) == 20
+    assert data.missing is None
+    with pytest.raises(DataError, match="is missing in 1 rows, the first in line 23"):
+        load_data(csv("x,y,kind\n?,,a\n" + text + "1,2,?\n"), label="kind")
 
 
 @pytest.mark.parametrize(
@@ -94,6 +166,8 @@ def test_nan_cells_are_missing(csv):
         ("a\nb\na\n", {"label": "1"}, "has no column beside the label"),
         ("".join(f"{i},{i}\n" for i in range(9)), {"label": "2"}, "has 9 values in 9 rows; name a"),
         ("1,inf\n2,3\n4,5\n", {}, r"holds 1 NaN or infinite values, the first at index \(0, 1\)"),
+        ("a,b\n1,?\n2,\n3,na\n4,nan\n", {}, "no example to train on has a value in 'b'; leave out"),
+        ("1,inf\n2,?\n4,5\n", {}, r"holds 1 NaN or infinite values, the first at index \(0, 1\)"),
         (PLAIN, {"label": "9"}, "or a number from 1 to 3"),
         (PLAIN, {"gray": True}, "--gray cannot be used with the file"),
     ],

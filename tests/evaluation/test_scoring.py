@@ -53,6 +53,7 @@ def test_the_json_keeps_its_shape(toys, data):
             "examples": "int",
             "dims": "int",
             "levels": "int",
+            "known": "NoneType",
         },
         "likelihood": {
             "kind": "str",

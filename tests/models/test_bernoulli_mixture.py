@@ -126,6 +126,11 @@ def test_counting_by_products_and_by_additions_agree():
     assert torch.allclose(
         module._count_by_products(x, weight, 5), module._count_by_additions(x, weight, 5)
     )
+    known = torch.rand(40, 3, generator=generator()) < 0.6
+    assert torch.allclose(
+        module._count_by_products(x * known, weight, 5, known),
+        module._count_by_additions(x * known, weight, 5, known),
+    )
 
 
 def test_empty_components_and_entries_that_never_vary():

@@ -315,12 +315,13 @@ def test_the_marginal_is_that_of_scipy(covariance):
 
 
 def test_wide_and_narrow_examples_are_counted_alike():
-    from genus.distributions.gaussian_components import GaussianComponents, _second_moments
+    from genus.distributions.gaussian_components import GaussianComponents
+    from genus.distributions.moments import weighed_products
 
     z = torch.randn(30, 70, dtype=torch.float64)
     weight = torch.rand(30, 3, dtype=torch.float64)
     wide = GaussianComponents(3, 70).double().statistics(z, weight)["second"]
-    assert torch.allclose(wide, _second_moments(z, weight))
+    assert torch.allclose(wide, weighed_products(z, weight))
 
 
 @pytest.mark.parametrize("covariance", KINDS)

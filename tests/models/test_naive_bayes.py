@@ -124,6 +124,3 @@ def test_what_cannot_be_used_is_refused():
         model.fit(lambda: [Batch(torch.zeros(3, 2))])
     with pytest.raises(SpecError, match="NaN or infinity"):
         model.log_prob(torch.tensor([[math.nan, 1.0]]))
-    known = torch.ones(3, 2, dtype=torch.bool)
-    with pytest.raises(DataError, match="missing entries"):
-        model.fit(lambda: [Batch(torch.zeros(3, 2), torch.zeros(3).long(), known)])

@@ -29,6 +29,8 @@ from genus.errors import ConfigError, DataError, SpecError
 from genus.evaluation.likelihood import place, scoring_mode
 from genus.evaluation.rows import BLOCK, blocks
 from genus.evaluation.scoring import check_match, plain
+from genus.registry import check_missing
+from genus.spec import Batch
 
 if TYPE_CHECKING:
     from genus.data import DataSet, Split
@@ -111,6 +113,8 @@ def classify(
     progress: Callable[[str], None] | None = None,
 ) -> Classification:
     """Classify the examples of a split by a model's posterior over classes.
+
+    Where entries are missing, the posterior is that given the known ones.
 
     Args:
         model: with the capability `Classifies`, made for a Spec with classes.
@@ -195,7 +199,8 @@ def check_able(model: Any) -> None:
 
 
 def _check_data(model: Any, data: DataSet) -> None:
-    check_match(model, data)
+    check_match(model, data, missing=True)
+    check_missing(model, data.missing, fit=False)
     if data.spec.classes is not None and data.spec.classes != model.spec.classes:
         raise SpecError(
             f"the model knows {model.spec.classes} classes, but {data.name} has "
@@ -225,9 +230,19 @@ def _each(model: Any, verb: str, split: Split, batch_size: int) -> Tensor:
     if batch_size < 1:
         raise ConfigError(f"batch_size={batch_size} must be at least 1")
     with scoring_mode(model) as ready:
-        ask = getattr(ready, verb)
-        parts = [ask(place(ready, b.x)).double().cpu() for b in blocks(split, batch_size)]
+        parts = [_of_batch(ready, verb, batch) for batch in blocks(split, batch_size)]
     return torch.cat(parts)
+
+
+def _of_batch(model: Any, verb: str, batch: Batch) -> Tensor:
+    """Return what a verb says of a batch, from the known entries where some are missing."""
+    x = place(model, batch.x)
+    if batch.known is None:
+        found: Tensor = getattr(model, verb)(x)
+    else:
+        verb = "marginal_log_prob" if verb == "log_prob" else verb
+        found = getattr(model, verb)(x, batch.known.to(x.device))
+    return found.double().cpu()
 
 
 def _calibration(log_posterior_NY: Tensor, y_N: Tensor, bins: int) -> Calibration:

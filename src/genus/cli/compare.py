@@ -122,12 +122,13 @@ def _takers(models: tuple[str, ...], data: DataSet) -> list[str]:
     """Return the models that were named, or all, or some of each family, that take the data."""
     if models and models != ("all",):
         return list(models)
-    from genus.registry import list_models
+    from genus.registry import check_missing, list_models
 
     spec, found = data.spec.unconditional(), {}
     for name, cls in list_models().items():
         try:
             cls.check_spec(spec)
+            check_missing(cls, data.missing, fit=True)
         except SpecError as error:
             if models or cls.representative:
                 output.note(f"{name} is left out: {error}")

@@ -138,18 +138,28 @@ def complete(
         index: Which rows or files, such as 0-3,7; 0-7 of a data set, all files, when left out.
         options: How to complete.
         out: A .png (original, masked and completions side by side) or .npz;
-            <run>-completed.png, or .npz for data that are no images, when left out.
+            <run>-completed.png, or .npz for data that are no images, when left out. A .csv is the
+            table of --data with its missing cells filled in, once.
         data_root: Folder of published data sets, if it is another one by now.
         force: Replace the file if it exists.
         json: Print JSON to stdout.
     """
     folder = runs.run_folder(run)
+    if out is not None and out.suffix.lower() == ".csv":
+        from genus.cli import fill
+
+        typed = {"IMAGES": images, "--index": index, "--mask and other holes": holes != NO_HOLES}
+        fill.check({name for name, value in typed.items() if value}, data, options, out, force)
+        report = fill.fill(folder, Path(data or ""), out, options)
+        fill.report(report, json)
+        output.next_step(f"genus data {out}")
+        return
     _check(images, data, index, holes, options, out, force)
     from genus.cli import completions
     from genus.training import load
 
     model = load(folder)
-    _check_able(model)
+    check_able(model)
 
     def read() -> Given:
         if images is not None:
@@ -193,11 +203,12 @@ def _check(
         with problems.collect():
             check_output(out, force)
         known = out.suffix.lower() in SUFFIXES
-        problems.require(known, f"--out {out} must end with {', '.join(SUFFIXES)}")
+        kinds = f"{', '.join(SUFFIXES)}, or .csv for a table with missing cells"
+        problems.require(known, f"--out {out} must end with {kinds}")
     problems.raise_any("cannot complete:")
 
 
-def _check_able(model: Any) -> None:
+def check_able(model: Any) -> None:
     """Raise `UsageError` for a model without the capability, naming those that have it."""
     from genus.capabilities import Completes, supports
     from genus.registry import list_models

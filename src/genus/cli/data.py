@@ -105,9 +105,14 @@ def _facts(report: DataReport) -> list[tuple[str, Any]]:
         ("levels", "real numbers" if report.levels is None else report.levels),
         ("classes", report.classes),
         ("values", f"{report.low:g} to {report.high:g}"),
+        *([("missing", _missing(report.missing))] if report.missing else []),
         ("digest", report.digest),
         ("shared by splits", ", ".join(f"{n} {pair}" for pair, n in shared.items()) or "none"),
     ]
+
+
+def _missing(columns: dict[str, int]) -> str:
+    return f"{sum(columns.values()):,} cells in {len(columns):,} columns"
 
 
 def _splits(report: DataReport) -> list[tuple[Any, ...]]:

@@ -104,13 +104,17 @@ def _likelihood(found: Evaluation, likelihood: dict[str, Any]) -> list[tuple[str
     if likelihood["nats"] is None:
         return [("log-likelihood", "n/a: this model has none")]
     kind, error = found.likelihood.label, likelihood["standard_error"]
+    known, data = "", found.data
+    if data.known is not None:
+        known = f", of the known entries ({data.known:.4g} of {data.dims} in the mean)"
     interval = _between(likelihood["interval"], "log Z")
-    nats = f"{likelihood['nats']:.4f} ± {error or 0:.4f} nats per example, {kind}{interval}"
+    nats = f"{likelihood['nats']:.4f} ± {error or 0:.4f} nats per example, {kind}{interval}{known}"
     lines = [("log-likelihood", nats)]
     if likelihood["bits_per_dim"] is not None:
         bits, error = likelihood["bits_per_dim"], likelihood["bits_per_dim_standard_error"]
         interval = _between(likelihood["bits_per_dim_interval"], "log Z")
-        lines.append(("bits/dim", f"{bits:.4f} ± {error or 0:.4f}, {kind}{interval}"))
+        unit = "bits/dim" if data.known is None else "bits/known entry"
+        lines.append((unit, f"{bits:.4f} ± {error or 0:.4f}, {kind}{interval}"))
     return lines
 
 

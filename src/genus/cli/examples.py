@@ -118,6 +118,11 @@ def from_data(
         data = datasets.load(name, datasets.DataOptions(data_root=data_root))
     if (data.spec.shape, data.spec.levels) != (spec.shape, spec.levels):
         raise UsageError(f"--data {name}: its examples are {data.spec}, but the run takes {spec}")
+    if data.missing is not None:
+        raise UsageError(
+            f"{data.name}: {data.missing}; to fill in what is missing there, name the table and a "
+            f"table to write: --data {name or data.name} -o filled.csv"
+        )
     part = data.split(split)
     wanted = index or f"0-{min(len(part), 8) - 1}"
     rows = _rows(wanted, len(part), f"the {split} split of {data.name}")

@@ -98,7 +98,7 @@ def _fresh(
     reading: DataOptions,
 ) -> Plan:
     """Return the plan of a new run, or raise one error with all that is wrong."""
-    from genus.registry import get
+    from genus.registry import check_missing, get
 
     labelled = classes[1]
     conditional = classes[0] or labelled is not None
@@ -123,6 +123,7 @@ def _fresh(
     if conditional and spec.classes is None:
         raise UsageError(f"--conditional needs labels, but {found.name} has none; leave it out")
     _check_spec(cls, spec, found)
+    check_missing(cls, found.missing, fit=True)
     suited = _suited(cls.name, spec, len(found.train), sets or {})
     built = build_model(cls.name, spec, suited, config.seed)
     return Plan(built, found, config, out or _free(cls.name, found.name), False)
@@ -293,7 +294,7 @@ def _print_plan(plan: Plan, json: bool) -> None:
 def _print_result(plan: Plan, result: RunResult, json: bool) -> None:
     """Print what the run cost and how it scored."""
     spec = plan.model.spec
-    bits = None
+    bits, partly = None, getattr(plan.data.valid, "known", None) is not None
     if result.score is not None and spec.is_discrete:
         bits = result.score / math.log(2)
     found = {
@@ -304,7 +305,7 @@ def _print_result(plan: Plan, result: RunResult, json: bool) -> None:
         "best_step": result.best_step,
         "seconds": dict(result.seconds),
         "parameters": result.parameters,
-        "valid": {"nats_per_dim": result.score, "bits_per_dim": bits},
+        "valid": {"nats_per_dim": result.score, "bits_per_dim": bits, "known_entries": partly},
     }
     if json:
         output.print_json(found)
@@ -313,7 +314,8 @@ def _print_result(plan: Plan, result: RunResult, json: bool) -> None:
     if result.score is not None:
         from genus.capabilities import Energy, EnergyBounded, supports
 
-        score = f"{result.score:.4f} nats/dim" + (f" = {bits:.4f} bits/dim" if bits else "")
+        entry = "known entry" if partly else "dim"
+        score = f"{result.score:.4f} nats/{entry}" + (f" = {bits:.4f} bits/{entry}" if bits else "")
         if supports(plan.model, Energy) or supports(plan.model, EnergyBounded):
             score += ", a rough estimate; genus evaluate gives the interval"
     output.pairs(

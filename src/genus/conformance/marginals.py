@@ -10,14 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genus.capabilities import Density, Marginalises
+from genus.capabilities import Classifies, Density, Marginalises
 from genus.conformance.checks import (
     Context,
+    NotRun,
     Outcome,
     Result,
     at_most,
     check,
     discrete,
+    has_classes,
     is_large,
     small_space,
 )
@@ -132,3 +134,24 @@ def unlooked(model: Any, context: Context) -> Result:
     before = model.marginal_log_prob(x, masks)
     after = model.marginal_log_prob(torch.where(masks, x, strange), masks)
     return at_most(gap(before, after), 0.0, "nats between two values of unknown entries")
+
+
+@check(
+    "marginals.posterior",
+    Marginalises,
+    Classifies,
+    where=has_classes,
+    meaning="the posterior of the class is not Bayes' rule, given the known entries alone",
+)
+@torch.no_grad()
+def posterior(model: Any, context: Context) -> Result:
+    """Weigh the likelihoods of the known entries given each class by the law of the classes."""
+    model, masks, x = _uneven(model, context), _masks(context), context.examples(MASKS, 74)
+    strange = torch.where(masks, x, -1 if discrete(context.spec) else math.nan)
+    if getattr(model, "log_prior_Y", None) is None:
+        raise NotRun("the model has no log_prior_Y")
+    labels = [torch.full((MASKS,), label) for label in range(context.spec.classes or 0)]
+    evidence_BY = torch.stack([model.marginal_log_prob(x, masks, y_B) for y_B in labels], 1)
+    wanted_BY = (evidence_BY + model.log_prior_Y.double()).log_softmax(1)
+    error = gap(model.class_log_prob(strange, masks), wanted_BY)
+    return at_most(error, 1e-6, "nats, against Bayes' rule on the known entries")

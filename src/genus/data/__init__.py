@@ -16,6 +16,7 @@ from genus.data.base import (
 )
 from genus.data.catalogue import DataEntry, list_data, load_data
 from genus.data.inspect import DataReport, inspect_data
+from genus.data.missing import Missing
 
 __all__ = [
     "ArraySplit",
@@ -23,6 +24,7 @@ __all__ = [
     "DataEntry",
     "DataReport",
     "DataSet",
+    "Missing",
     "Split",
     "as_arrays",
     "inspect_data",

@@ -6,6 +6,7 @@ import io
 import math
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from genus.data.base import Array, ArraySplit, DataSet
 from genus.data.digest import digest_arrays
+from genus.data.missing import check_columns
 from genus.data.places import MAX_BYTES
 from genus.data.splitting import carve, divide
 from genus.data.values import Values, channels_first, check_labels, to_values
@@ -181,15 +183,42 @@ def build(
     shapes = {name: array.shape[1:] for name, array in images.items()}
     if len(set(shapes.values())) > 1:
         raise DataError(f"{path}: the shapes of the splits differ ({shapes}); make them equal")
-    values = to_values(np.concatenate(list(images.values())), levels, path.name)
+    x = np.concatenate(list(images.values()))
+    # A vector may have entries that are missing; NaN in a picture is a mistake in making it.
+    holes = x.ndim == 2 and x.dtype.kind == "f" and not np.isnan(x).all()
+    values = to_values(x, levels, path.name, missing=holes)
     ends = np.cumsum([len(array) for array in images.values()])
     rows = {
         name: np.arange(end - len(images[name]), end)
         for name, end in zip(images, ends, strict=True)
     }
     y = _labels(pairs, path)
-    parts = divide(len(values.x), y, seed) if "" in rows else complete(rows, y, seed)
-    return make(path, values, y, parts)
+    rows, note = _without_empty(rows, values.known)
+    if "" in rows:
+        kept = rows[""]
+        parts = divide(len(kept), None if y is None else y[kept], seed)
+        rows = {name: kept[part] for name, part in parts.items()}
+    else:
+        rows = complete(rows, y, seed)
+    return make(path, replace(values, notes=(*values.notes, *note)), y, rows)
+
+
+def _without_empty(
+    rows: dict[str, Array], known: Array | None
+) -> tuple[dict[str, Array], tuple[str, ...]]:
+    """Return the rows of which anything is known, and a note on the others.
+
+    A row without a value says nothing of a model and has likelihood 1 under any, so that keeping it
+    would only make every mean look better.
+    """
+    if known is None:
+        return rows, ()
+    some = np.asarray(known.any(axis=tuple(range(1, known.ndim))))
+    if some.all():
+        return rows, ()
+    first, count = int(np.flatnonzero(~some)[0]), int((~some).sum())
+    note = f"{count:,} rows without any value were left out, the first at index {first}"
+    return {name: part[some[part]] for name, part in rows.items()}, (note,)
 
 
 def make(
@@ -206,16 +235,21 @@ def make(
     arrays = {
         name: (values.x[rows], None if y is None else y[rows]) for name, rows in parts.items()
     }
-    return DataSet(
+    known = {name: None if values.known is None else values.known[r] for name, r in parts.items()}
+    if (train := known["train"]) is not None:
+        check_columns(train, str(path), value_names)
+    found = DataSet(
         name=path.name,
         spec=spec,
-        splits={name: ArraySplit(*pair) for name, pair in arrays.items()},
-        digest=digest_arrays(spec, arrays),
-        description=f"{len(values.x)} examples in {path}",
+        splits={name: ArraySplit(*pair, known[name]) for name, pair in arrays.items()},
+        digest=digest_arrays(spec, arrays, known=known),
+        description=f"{sum(map(len, parts.values()))} examples in {path}",
         labels=labels or tuple(str(label) for label in range(classes or 0)),
         value_names=value_names,
         notes=values.notes,
     )
+    missing = found.missing
+    return found if missing is None else replace(found, notes=(*found.notes, str(missing)))
 
 
 def complete(rows: dict[str, Array], y: Array | None, seed: int) -> dict[str, Array]:

@@ -5,7 +5,7 @@ Legend: B batch, N rows of a split; ``*shape`` is `Spec.shape`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,6 +18,8 @@ from genus.spec import Batch, Spec
 if TYPE_CHECKING:  # torch takes seconds to import, and listing data sets does not need it
     import torch
     from torch import Tensor
+
+    from genus.data.missing import Missing
 
 Array = NDArray[Any]
 SPLITS = ("train", "valid", "test")
@@ -37,7 +39,8 @@ class Split(Protocol):
                 ignore it.
 
         Returns:
-            ``x`` of shape ``(B, *shape)``, int64 levels or float32; ``y`` int64 or None.
+            ``x`` of shape ``(B, *shape)``, int64 levels or float32; ``y`` int64 or None; ``known``
+            boolean, None where no entry of the split is missing.
         """
         ...
 
@@ -48,9 +51,11 @@ class ArraySplit:
     Args:
         x: ``(N, *shape)`` levels (any integer type or bool) or real numbers.
         y: ``(N,)`` labels, or None.
+        known: ``(N, *shape)`` boolean, False where an entry is missing, or None. There ``x``
+            becomes 0, whatever it was. Where all is known it is kept as None.
 
     Raises:
-        DataError: ``y`` has another length than ``x``.
+        DataError: ``y`` has another length than ``x``, or ``known`` another shape.
 
     Example:
         >>> import torch
@@ -59,8 +64,15 @@ class ArraySplit:
         tensor([[4, 5]])
     """
 
-    def __init__(self, x: Array | Tensor, y: Array | Tensor | None = None) -> None:
-        self.x = _compact(x)
+    def __init__(
+        self,
+        x: Array | Tensor,
+        y: Array | Tensor | None = None,
+        known: Array | Tensor | None = None,
+    ) -> None:
+        mask = None if known is None else _tensor(known).bool()
+        self.known = None if mask is None or bool(mask.all()) else mask
+        self.x = _compact(_blanked(_tensor(x), self.known))
         self.y = None if y is None else _tensor(y).long()
         if self.y is not None and self.y.shape != self.x.shape[:1]:
             raise DataError(
@@ -75,7 +87,9 @@ class ArraySplit:
         """Return the examples of these rows; there is no noise, so ``generator`` is not used."""
         x = self.x[rows]
         return Batch(
-            x if x.is_floating_point() else x.long(), None if self.y is None else self.y[rows]
+            x if x.is_floating_point() else x.long(),
+            None if self.y is None else self.y[rows],
+            None if self.known is None else self.known[rows],
         )
 
 
@@ -179,6 +193,14 @@ class DataSet:
         return self.split("test")
 
     @property
+    def missing(self) -> Missing | None:
+        """What is missing: how many cells, in which columns; None where every cell is known."""
+        from genus.data.missing import count_missing
+
+        masks = ((len(part), getattr(part, "known", None)) for part in self.splits.values())
+        return count_missing(masks, self.spec.dims, self.value_names)
+
+    @property
     def short_digest(self) -> str:
         """The first 16 hexadecimal digits of the digest."""
         return self.digest.removeprefix("sha256:")[:16]
@@ -239,8 +261,32 @@ def as_arrays(split: Split, limit: int | None = None) -> Batch:
     if n < 1:
         raise DataError("there are no rows to stack; ask for at least 1 of a split that has some")
     parts = [split.batch(torch.arange(start, min(start + 512, n))) for start in range(0, n, 512)]
-    y = None if parts[0].y is None else torch.cat([part.y for part in parts if part.y is not None])
-    return Batch(torch.cat([part.x for part in parts]), y)
+    return stacked(parts)
+
+
+def stacked(parts: Sequence[Batch]) -> Batch:
+    """Return batches of one split as one."""
+    import torch
+
+    labels = [part.y for part in parts if part.y is not None]
+    masks = [part.known for part in parts if part.known is not None]
+    return Batch(
+        torch.cat([part.x for part in parts]),
+        torch.cat(labels) if labels else None,
+        torch.cat(masks) if masks else None,
+    )
+
+
+def _blanked(x: Tensor, known: Tensor | None) -> Tensor:
+    """Return x with zeros where entries are missing, so that nothing is computed from NaN."""
+    if known is None:
+        return x
+    if known.shape != x.shape:
+        raise DataError(
+            f"examples of shape {tuple(x.shape)} have a mask of shape {tuple(known.shape)}; give "
+            "one boolean for each entry"
+        )
+    return x.masked_fill(~known, 0)
 
 
 def _tensor(values: Array | Tensor) -> Tensor:

@@ -16,7 +16,10 @@ _CHUNK = 1 << 20
 
 
 def digest_arrays(
-    spec: Spec, splits: Mapping[str, tuple[Array, Array | None]], kind: str = "arrays"
+    spec: Spec,
+    splits: Mapping[str, tuple[Array, Array | None]],
+    kind: str = "arrays",
+    known: Mapping[str, Array | None] | None = None,
 ) -> str:
     """Return the sha256 of a Spec and of the arrays of each split.
 
@@ -27,6 +30,8 @@ def digest_arrays(
         spec: what the examples are.
         splits: ``x`` and ``y`` (or None) by the name of the split.
         kind: how the arrays are to be read, where they alone do not say it.
+        known: which entries are not missing, by the name of the split; a split of which all
+            are known has the digest that it has without.
 
     Example:
         >>> import numpy as np
@@ -40,6 +45,9 @@ def digest_arrays(
         _array(sha, f"{name}.x", x)
         if y is not None:
             _array(sha, f"{name}.y", y)
+        mask = (known or {}).get(name)
+        if mask is not None and not mask.all():
+            _array(sha, f"{name}.known", np.asarray(mask, np.uint8))
     return f"sha256:{sha.hexdigest()}"
 
 

@@ -30,6 +30,7 @@ class DataReport:
         digest: of the contents.
         low: the smallest value.
         high: the largest value.
+        missing: missing cells by column, those without any left out; None where nothing is missing.
         duplicates: how many examples of the second split are also in the first, under
             ``"train/valid"``, ``"train/test"`` and ``"valid/test"``.
         repeats: how many examples of each split occur earlier in the same split.
@@ -50,6 +51,7 @@ class DataReport:
     digest: str | None = None
     low: float | None = None
     high: float | None = None
+    missing: dict[str, int] | None = None
     duplicates: dict[str, int] | None = None
     repeats: dict[str, int] | None = None
     notes: tuple[str, ...] = ()
@@ -151,6 +153,7 @@ def report(data: DataSet) -> DataReport:
         digest=data.digest,
         low=low,
         high=high,
+        missing=None if (missing := data.missing) is None else dict(missing.columns),
         duplicates=_duplicates(hashes),
         repeats={name: sum(found.values()) - len(found) for name, found in hashes.items()},
         notes=data.notes,
@@ -165,9 +168,15 @@ def _scan(data: DataSet) -> tuple[float, float, dict[str, Counter[bytes]]]:
     for name, split in data.splits.items():
         counter: Counter[bytes] = Counter()
         for batch in iterate(split, 256):
-            low, high = min(low, float(batch.x.min())), max(high, float(batch.x.max()))
-            for row in batch.x.numpy():
-                counter[hashlib.blake2b(row.tobytes(), digest_size=16).digest()] += 1
+            known = batch.x if batch.known is None else batch.x[batch.known]
+            low, high = min(low, float(known.min())), max(high, float(known.max()))
+            rows = [row.tobytes() for row in batch.x.numpy()]
+            if batch.known is not None:  # a missing value is not the 0 that stands there
+                rows = [
+                    x + mask.tobytes() for x, mask in zip(rows, batch.known.numpy(), strict=True)
+                ]
+            for row in rows:
+                counter[hashlib.blake2b(row, digest_size=16).digest()] += 1
         hashes[name] = counter
     return low, high, hashes
 

@@ -53,14 +53,20 @@ class PartlyLabelled:
     def __len__(self) -> int:
         return len(self.y)
 
+    @property
+    def known(self) -> Tensor | None:
+        """Which entries of the examples are not missing, ``(N, *shape)``; None where all are."""
+        known: Tensor | None = getattr(self.split, "known", None)
+        return known
+
     def batch(self, rows: Tensor, *, generator: torch.Generator | None = None) -> Batch:
         """Return the examples of these rows, with -1 for the label of one that has none."""
         import torch
 
         n = len(self.split)
         again_B = self.labelled_L[(rows - n).clamp(min=0) % len(self.labelled_L)]
-        x = self.split.batch(torch.where(rows < n, rows, again_B), generator=generator).x
-        return Batch(x, self.y[rows])
+        found = self.split.batch(torch.where(rows < n, rows, again_B), generator=generator)
+        return Batch(found.x, self.y[rows], found.known)
 
 
 def keep_labels(data: DataSet, labels: int, seed: int = 0) -> DataSet:

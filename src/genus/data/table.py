@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,19 +27,25 @@ class Table:
     Args:
         names: of the columns; "column 1" and so on where the file has no header.
         rows: the cells as text, without blanks around them.
-        first: the line of the file that the first row is on.
+        lines: the line of the file that each row is on.
+        header: whether the names are in the file.
+        mark: what stands between cells.
     """
 
     names: list[str]
     rows: list[list[str]]
-    first: int
+    lines: list[int]
+    header: bool = True
+    mark: str = ","
 
 
 def load_csv(path: Path, levels: int | None, seed: int, label: str | None = None) -> DataSet:
     """Load a table, one example per line.
 
     Commas, semicolons and tabs are told apart by the first line. There is a header when its
-    cells are not numbers where those of the next line are, or when ``label`` is one of them.
+    cells are not numbers where those of the next lines are, or when ``label`` is one of them. A
+    value may be missing: an empty cell, ``?``, ``NA``, ``n/a``, ``nan``, ``null`` or ``none``. Rows
+    without any value are left out.
 
     Args:
         path: the file; may be gzip.
@@ -48,18 +54,38 @@ def load_csv(path: Path, levels: int | None, seed: int, label: str | None = None
         label: the name or the number (from 1) of the column that holds the class.
 
     Raises:
-        DataError: there are no rows, lines differ in length, or cells are missing or no numbers
-            (all are listed by column and line).
+        DataError: there are no rows, lines differ in length, cells are no numbers (all are listed
+            by column and line), a label is missing, or a column has no value to learn from.
     """
     table = read_table(path, label)
-    column = None if label is None else _find_column(table.names, label, path)
+    column = None if label is None else find_column(table.names, label, path)
     kept = [i for i in range(len(table.names)) if i != column]
     if not kept:
         raise DataError(f"{path} has no column beside the label; add the values")
-    values = to_values(_numbers(table, kept, path), levels, path.name)
+    table, note = _without_empty(table, kept, path)
+    values = to_values(numbers(table, kept, path), levels, path.name, missing=True)
+    values = replace(values, notes=(*values.notes, *note))
     y, labels = (None, ()) if column is None else _classes(table, column, path)
     parts = divide(len(table.rows), y, seed)
     return make(path, values, y, parts, labels, tuple(table.names[i] for i in kept))
+
+
+def _without_empty(table: Table, columns: list[int], path: Path) -> tuple[Table, tuple[str, ...]]:
+    """Return the table without the rows that have no value at all, and a note on them.
+
+    Such a row says nothing of a model and has likelihood 1 under any, so that keeping it would only
+    make every mean look better.
+    """
+    empty = [all(is_missing(row[column]) for column in columns) for row in table.rows]
+    if not any(empty):
+        return table, ()
+    if all(empty):
+        raise DataError(f"{path} has no value in any row beside the label; add the values")
+    first = table.lines[empty.index(True)]
+    kept = [i for i, is_empty in enumerate(empty) if not is_empty]
+    rows, lines = [table.rows[i] for i in kept], [table.lines[i] for i in kept]
+    note = f"{sum(empty):,} rows without any value were left out, the first in line {first}"
+    return replace(table, rows=rows, lines=lines), (note,)
 
 
 def read_table(path: Path, label: str | None = None) -> Table:
@@ -89,10 +115,10 @@ def read_table(path: Path, label: str | None = None) -> Table:
             f"{path}: {len(ragged)} lines do not have the {width} cells of the first; correct "
             f"them:\n{list_problems(ragged)}"
         )
-    rows = [row for _, row in lines]
+    numbers, rows = [n for n, _ in lines], [row for _, row in lines]
     if _is_header(rows, label):
-        return Table(rows[0], rows[1:], lines[min(1, len(lines) - 1)][0])
-    return Table([f"column {i + 1}" for i in range(width)], rows, lines[0][0])
+        return Table(rows[0], rows[1:], numbers[1:], True, mark)
+    return Table([f"column {i + 1}" for i in range(width)], rows, numbers, False, mark)
 
 
 def _is_header(rows: list[list[str]], label: str | None) -> bool:
@@ -100,12 +126,20 @@ def _is_header(rows: list[list[str]], label: str | None) -> bool:
         return True
     if len(rows) < 2:
         return all(not _is_number(cell) for cell in rows[0])
-    named = [_is_number(below) and not _is_cell(top) for top, below in zip(*rows[:2], strict=True)]
-    return any(named)
+    for column, top in enumerate(rows[0]):
+        below = next((row[column] for row in rows[1:] if not is_missing(row[column])), "")
+        if _is_number(below) and not _is_cell(top):
+            return True
+    return False
+
+
+def is_missing(cell: str) -> bool:
+    """Say whether a cell, without blanks around it, stands for a value that is not known."""
+    return cell.lower() in _MISSING
 
 
 def _is_cell(cell: str) -> bool:
-    return _is_number(cell) or cell.lower() in _MISSING
+    return _is_number(cell) or is_missing(cell)
 
 
 def _is_number(cell: str) -> bool:
@@ -116,7 +150,12 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _find_column(names: list[str], label: str, path: Path) -> int:
+def find_column(names: list[str], label: str, path: Path) -> int:
+    """Return the number of the column with the label, given its name or its number from 1.
+
+    Raises:
+        DataError: there is no such column.
+    """
     if label in names:
         return names.index(label)
     if label.isdigit() and 1 <= int(label) <= len(names):
@@ -127,56 +166,39 @@ def _find_column(names: list[str], label: str, path: Path) -> int:
     )
 
 
-def _numbers(table: Table, columns: list[int], path: Path) -> Array:
-    """Return ``(N, D)`` float64, or raise with every column that is not all numbers."""
+def numbers(table: Table, columns: list[int], path: Path) -> Array:
+    """Return ``(N, D)`` float64, NaN where a cell is missing, or raise with all that is text.
+
+    Raises:
+        DataError: there are no rows, or columns that are not numbers.
+    """
     if not table.rows:
         raise DataError(f"{path} has a header and no rows; it needs one line for each example")
     problems: list[tuple[str, str]] = []
     out = np.empty((len(table.rows), len(columns)))
     for j, column in enumerate(columns):
-        cells = [row[column] for row in table.rows]
+        cells = ["nan" if is_missing(row[column]) else row[column] for row in table.rows]
         try:
             out[:, j] = np.array(cells, dtype=np.str_).astype(np.float64)
         except ValueError:
-            problems += _explain(cells, repr(table.names[column]), table.first)
+            problems.append((repr(table.names[column]), _explain(cells, table.lines)))
     if problems:
         raise DataError(
-            f"{path}: {len(problems)} columns are not numbers; drop or encode them, fill in or "
-            "drop missing cells, or name the one with the class by --label:"
-            f"\n{list_problems(problems)}"
-        )
-    missing = [
-        problem
-        for j, column in enumerate(columns)
-        if np.isnan(out[:, j]).any()
-        for problem in _explain(
-            [row[column] for row in table.rows], repr(table.names[column]), table.first
-        )
-    ]
-    if missing:
-        raise DataError(
-            f"{path}: {len(missing)} columns have missing cells; fill in or drop those rows:\n"
-            f"{list_problems(missing)}"
+            f"{path}: {len(problems)} columns are not numbers; drop or encode them, or name the "
+            f"one with the class by --label:\n{list_problems(problems)}"
         )
     return out
 
 
-def _explain(cells: list[str], name: str, first: int) -> list[tuple[str, str]]:
-    missing = [i for i, cell in enumerate(cells) if cell.lower() in _MISSING]
-    text = [i for i, cell in enumerate(cells) if not _is_cell(cell)]
-    parts = []
-    if text:
-        parts.append(
-            f"text in {len(text)} rows, the first {cells[text[0]]!r} in line {first + text[0]}"
-        )
-    if missing:
-        parts.append(f"{len(missing)} missing cells, the first in line {first + missing[0]}")
-    return [(name, " and ".join(parts))]
+def _explain(cells: list[str], lines: list[int]) -> str:
+    """Return where the text in a column is; missing cells are no mistake."""
+    text = [i for i, cell in enumerate(cells) if not _is_number(cell)]
+    return f"text in {len(text)} rows, the first {cells[text[0]]!r} in line {lines[text[0]]}"
 
 
 def _classes(table: Table, column: int, path: Path) -> tuple[Array, tuple[str, ...]]:
     cells = [row[column] for row in table.rows]
-    missing = [table.first + i for i, cell in enumerate(cells) if cell.lower() in _MISSING]
+    missing = [line for line, cell in zip(table.lines, cells, strict=True) if is_missing(cell)]
     if missing:
         raise DataError(
             f"{path}: the label {table.names[column]!r} is missing in {len(missing)} rows, the "

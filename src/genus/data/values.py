@@ -17,14 +17,16 @@ class Values:
     """Examples that passed the checks.
 
     Args:
-        x: ``(N, *shape)`` uint8 or int32 levels, or float32.
+        x: ``(N, *shape)`` uint8 or int32 levels, or float32; 0 where an entry is missing.
         levels: number of levels, or None for real numbers.
         notes: what was assumed.
+        known: ``(N, *shape)`` boolean, False where an entry is missing; None where none is.
     """
 
     x: Array
     levels: int | None
     notes: tuple[str, ...] = ()
+    known: Array | None = None
 
 
 def check_levels(levels: int | None) -> int | None:
@@ -38,17 +40,18 @@ def check_levels(levels: int | None) -> int | None:
     raise DataError(f"levels={levels!r} must be an integer from 2 to {MAX_LEVELS}")
 
 
-def to_values(x: Array, levels: int | None, name: str) -> Values:
+def to_values(x: Array, levels: int | None, name: str, *, missing: bool = False) -> Values:
     """Return levels or real numbers, whichever the array holds.
 
     Args:
         x: ``(N, D)`` or ``(N, C, H, W)``, any numeric type.
         levels: how many levels the user says there are, or None.
         name: what to call the array in errors.
+        missing: take NaN for an entry that is missing, rather than refuse it.
 
     Raises:
-        DataError: NaN, infinity, negative levels, levels out of range, or floating-point images
-            without ``levels``.
+        DataError: NaN where nothing may be missing, infinity, negative levels, levels out of
+            range, or floating-point images without ``levels``.
     """
     check_levels(levels)
     if x.dtype.kind == "b":
@@ -59,9 +62,11 @@ def to_values(x: Array, levels: int | None, name: str) -> Values:
         raise DataError(
             f"{name} has type {x.dtype}; save numbers instead, for example x.astype('float32')"
         )
+    known = ~np.isnan(x) if missing and np.isnan(x).any() else None
+    x = x if known is None else np.where(known, x, 0)
     check_finite(x, name)
     if levels is not None:
-        return _quantised(x, levels, name)
+        return _quantised(x, levels, name, known)
     if x.ndim == 4:
         raise DataError(
             f"{name} holds floating-point images from {x.min():.4g} to {x.max():.4g}; say how many "
@@ -70,7 +75,7 @@ def to_values(x: Array, levels: int | None, name: str) -> Values:
     with np.errstate(over="ignore"):
         single = x.astype(np.float32)
     check_finite(single, f"{name} as float32")
-    return Values(single, None, _constant_columns(single))
+    return Values(single, None, _constant_columns(single, known), known)
 
 
 def check_finite(x: Array, name: str) -> None:
@@ -108,13 +113,14 @@ def _integers(x: Array, levels: int | None, name: str) -> Values:
     return Values(_smallest(x, levels), levels, notes)
 
 
-def _quantised(x: Array, levels: int, name: str) -> Values:
-    low, high = float(x.min()), float(x.max())
+def _quantised(x: Array, levels: int, name: str, known: Array | None) -> Values:
+    given = x if known is None else x[known]
+    low, high = float(given.min()), float(given.max())
     if low >= 0 and high <= 1:
         note = f"numbers from 0 to 1 became {levels} levels: round(x * {levels - 1})"
-        return Values(_smallest(np.rint(x * (levels - 1)), levels), levels, (note,))
+        return Values(_smallest(np.rint(x * (levels - 1)), levels), levels, (note,), known)
     if low >= 0 and high <= levels - 1 and bool((x == np.rint(x)).all()):
-        return Values(_smallest(x, levels), levels)
+        return Values(_smallest(x, levels), levels, (), known)
     raise DataError(
         f"{name} holds numbers from {low:.4g} to {high:.4g}, which are neither in [0, 1] nor whole "
         f"numbers in 0..{levels - 1}; rescale them to [0, 1] first"
@@ -125,8 +131,10 @@ def _smallest(x: Array, levels: int) -> Array:
     return x.astype(np.uint8 if levels <= 256 else np.int32)
 
 
-def _constant_columns(x: Array) -> tuple[str, ...]:
-    constant = np.flatnonzero((x == x[:1]).all(0).reshape(-1)).tolist()
+def _constant_columns(x: Array, known: Array | None) -> tuple[str, ...]:
+    first = x[0] if known is None else np.take_along_axis(x, known.argmax(0)[None], 0)[0]
+    same = x == first if known is None else (x == first) | ~known
+    constant = np.flatnonzero(same.all(0).reshape(-1)).tolist()
     if not constant:
         return ()
     return (f"entries {constant[:10]} never change, so their density has no upper limit",)

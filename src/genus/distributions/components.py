@@ -30,8 +30,8 @@ class Components(nn.Module):
         super().__init__()
         self.count, self.dims = count, dims
 
-    def begin(self, x_BD: Tensor) -> None:
-        """Take what is common to all components from some of the data."""
+    def begin(self, x_BD: Tensor, known_BD: Tensor | None = None) -> None:
+        """Take what is common to all components from the known entries of some of the data."""
         raise NotImplementedError
 
     def coordinates(self, x_BD: Tensor) -> Tensor:
@@ -42,8 +42,12 @@ class Components(nn.Module):
         """Return ``(B, M)``, the log-probability of the known entries under each component."""
         raise NotImplementedError
 
-    def statistics(self, x_BD: Tensor, weight_BM: Tensor) -> Totals:
-        """Return the totals of examples that belong in part to each component."""
+    def statistics(self, x_BD: Tensor, weight_BM: Tensor, known_BD: Tensor | None = None) -> Totals:
+        """Return the totals of examples that belong in part to each component.
+
+        Where entries are missing these are the totals of what is known; or, of laws whose entries
+        depend on each other, what the totals are expected to be given that.
+        """
         raise NotImplementedError
 
     def typical(self) -> Totals:
@@ -53,7 +57,8 @@ class Components(nn.Module):
     def update(self, total: Totals, pseudo: float) -> None:
         """Set the parameters given the totals and ``pseudo`` examples for each component.
 
-        A component to which nothing belongs stays as it is.
+        A component to which nothing belongs stays as it is, and so does an entry of it of which no
+        value is known.
         """
         raise NotImplementedError
 

@@ -10,12 +10,10 @@ import torch
 from torch import Tensor
 
 from genus.distributions.components import Components, Totals
+from genus.distributions.moments import BLOCK, by_mask, expected_moments, weighed_products
 from genus.random import Noise
 
 Covariance = Literal["full", "diag", "tied"]
-
-BLOCK = 2**20
-"""Numbers of one block of rows: small enough for a processor's cache."""
 
 
 def gaussian_components(
@@ -50,12 +48,16 @@ class RealComponents(Components):
         self.register_buffer("scale_D", torch.ones(dims))
         self.register_buffer("mean_MD", torch.zeros(count, dims))
 
-    def begin(self, x_BD: Tensor) -> None:
+    def begin(self, x_BD: Tensor, known_BD: Tensor | None = None) -> None:
         """Take the columns' means and deviations."""
-        self.shift_D.copy_(x_BD.double().mean(0))
-        deviation_D = x_BD.double().std(0, correction=0)
+        x_BD = x_BD.double()
+        known_BD = torch.ones_like(x_BD, dtype=torch.bool) if known_BD is None else known_BD
+        x_BD, count_D = x_BD.masked_fill(~known_BD, 0), known_BD.sum(0).clamp(min=1)
+        self.shift_D.copy_(x_BD.sum(0) / count_D)
+        offset_BD = (x_BD - self.shift_D.double()).masked_fill(~known_BD, 0)
+        deviation_D = (offset_BD.square().sum(0) / count_D).sqrt()
         # Rounding gives a constant column a deviation of about its last digit.
-        varies_D = deviation_D > 1e-7 * x_BD.double().abs().amax(0)
+        varies_D = deviation_D > 1e-7 * x_BD.abs().amax(0)
         self.scale_D.copy_(torch.where(varies_D, deviation_D, torch.ones_like(deviation_D)))
 
     def coordinates(self, x_BD: Tensor) -> Tensor:
@@ -73,11 +75,10 @@ class RealComponents(Components):
         return drawn if known_BD is None else torch.where(known_BD, x_BD, drawn)
 
     def _means(self, total: Totals) -> tuple[Tensor, Tensor]:
-        """Return ``(M,)`` whether anything belongs to a component, and the means ``(M, D)``."""
-        weight_M1 = total["zeroth"].unsqueeze(1)
-        mean_MD = total["first"] / weight_M1.clamp(min=1e-300)
-        mean_MD = torch.where(weight_M1 > 0, mean_MD, self.mean_MD.double())
-        return weight_M1.squeeze(1) > 0, mean_MD
+        """Return ``(M, D or 1)`` whether anything belongs to a component, and the means."""
+        weight = total["zeroth"].view(self.count, -1)
+        mean_MD = total["first"] / weight.clamp(min=1e-300)
+        return weight > 0, torch.where(weight > 0, mean_MD, self.mean_MD.double())
 
 
 class DiagonalComponents(RealComponents):
@@ -102,35 +103,36 @@ class DiagonalComponents(RealComponents):
         log_prob_BM = torch.addmm(linear_BM, z_BD.square(), precision_MD.T, alpha=-0.5)
         return log_prob_BM.to(self.mean_MD.dtype)
 
-    def statistics(self, x_BD: Tensor, weight_BM: Tensor) -> Totals:
-        """Return the sums of weights, coordinates and their squares."""
+    def statistics(self, x_BD: Tensor, weight_BM: Tensor, known_BD: Tensor | None = None) -> Totals:
+        """Return the sums of weights, coordinates and their squares, over known entries."""
         z_BD, weight_MB = self.coordinates(x_BD), weight_BM.double().T
-        first, second = weight_MB @ z_BD, weight_MB @ z_BD.square()
-        return {"zeroth": weight_MB.sum(1), "first": first, "second": second}
+        if known_BD is None:
+            zeroth = weight_MB.sum(1, keepdim=True).repeat(1, self.dims)
+        else:
+            z_BD, zeroth = z_BD.masked_fill(~known_BD, 0), weight_MB @ known_BD.double()
+        return {"zeroth": zeroth, "first": weight_MB @ z_BD, "second": weight_MB @ z_BD.square()}
 
     def typical(self) -> Totals:
         """Return the totals of a standard normal."""
         ones_MD = torch.ones_like(self.mean_MD, dtype=torch.float64)
-        return {"zeroth": ones_MD[:, 0], "first": 0 * ones_MD, "second": ones_MD}
+        return {"zeroth": ones_MD, "first": 0 * ones_MD, "second": ones_MD}
 
     def update(self, total: Totals, pseudo: float) -> None:
-        """Set means and deviations; a component without examples stays."""
+        """Set means and deviations; an entry of a component of which nothing is known stays."""
         total = self.with_pseudo(total, pseudo)
-        some_M, mean_MD = self._means(total)
-        square_MD = total["second"] / total["zeroth"].clamp(min=1e-300).unsqueeze(1)
+        some_MD, mean_MD = self._means(total)
+        square_MD = total["second"] / total["zeroth"].clamp(min=1e-300)
         variance_MD = (square_MD - mean_MD.square()).clamp(min=self.min_scale**2)
-        log_scale_MD = torch.where(
-            some_M.unsqueeze(1), 0.5 * variance_MD.log(), self.log_scale_MD.double()
-        )
+        log_scale_MD = torch.where(some_MD, 0.5 * variance_MD.log(), self.log_scale_MD.double())
         self.mean_MD.copy_(mean_MD)
         self.log_scale_MD.copy_(log_scale_MD)
 
     def log_likelihood(self, total: Totals) -> Tensor:
         """Return the sum of log densities, from the sums of powers."""
         mean_MD, log_scale_MD = self.mean_MD.double(), self.log_scale_MD.double()
-        weight_M1 = total["zeroth"].unsqueeze(1)
-        square_MD = total["second"] - 2 * mean_MD * total["first"] + weight_M1 * mean_MD.square()
-        entry_MD = weight_M1 * (self.unit_D() - log_scale_MD)
+        weight_MD = total["zeroth"]
+        square_MD = total["second"] - 2 * mean_MD * total["first"] + weight_MD * mean_MD.square()
+        entry_MD = weight_MD * (self.unit_D() - log_scale_MD)
         return (entry_MD - 0.5 * (-2 * log_scale_MD).exp() * square_MD).sum()
 
     def draw(
@@ -189,9 +191,7 @@ class GaussianComponents(RealComponents):
             columns_D = torch.arange(self.dims, device=z_BD.device)
             return self._log_prob(z_BD, columns_D).to(self.mean_MD.dtype)
         log_prob_BM = z_BD.new_empty(len(z_BD), self.count)
-        masks, which_B = torch.unique(known_BD, dim=0, return_inverse=True)
-        for number, mask_D in enumerate(masks):
-            rows, columns = which_B == number, mask_D.nonzero().squeeze(1)
+        for rows, columns in by_mask(known_BD):
             log_prob_BM[rows] = self._log_prob(z_BD[rows][:, columns], columns)
         return log_prob_BM.to(self.mean_MD.dtype)
 
@@ -210,15 +210,27 @@ class GaussianComponents(RealComponents):
         log_prob_BM: Tensor = constant_M - 0.5 * torch.cat(blocks)
         return log_prob_BM
 
-    def statistics(self, x_BD: Tensor, weight_BM: Tensor) -> Totals:
-        """Return the sums of weights, coordinates and their products."""
+    def begin(self, x_BD: Tensor, known_BD: Tensor | None = None) -> None:
+        """Take the columns' means and deviations, and forget what was learnt.
+
+        What is expected of missing entries follows from the laws, so an earlier fit would be seen.
+        """
+        super().begin(x_BD, known_BD)
+        self.mean_MD.zero_()
+        self.covariance_CDD.copy_(torch.eye(self.dims))
+
+    def statistics(self, x_BD: Tensor, weight_BM: Tensor, known_BD: Tensor | None = None) -> Totals:
+        """Return the sums of weights, coordinates and their products, expected where missing."""
         z_BD, weight_BM = self.coordinates(x_BD), weight_BM.double()
-        of_matrix_BC = weight_BM.sum(1, keepdim=True) if self.tied else weight_BM
-        if of_matrix_BC.shape[1] == 1 or self.dims > 64:
-            second = torch.stack([z_BD.T @ (z_BD * w_B.unsqueeze(1)) for w_B in of_matrix_BC.T])
-        else:  # narrow examples: one product with all products of two entries
-            second = _second_moments(z_BD, of_matrix_BC)
-        return {"zeroth": weight_BM.sum(0), "first": weight_BM.T @ z_BD, "second": second}
+        if known_BD is None or bool(known_BD.all()):
+            first = weight_BM.T @ z_BD
+            of_matrix_BC = weight_BM.sum(1, keepdim=True) if self.tied else weight_BM
+            second = weighed_products(z_BD, of_matrix_BC)
+        else:
+            law = self.mean_MD.double(), self.covariance_CDD.double()
+            first, second = expected_moments(z_BD, weight_BM, known_BD, *law)
+            second = second.sum(0, keepdim=True) if self.tied else second
+        return {"zeroth": weight_BM.sum(0), "first": first, "second": second}
 
     def typical(self) -> Totals:
         """Return the totals of a standard normal."""
@@ -230,10 +242,10 @@ class GaussianComponents(RealComponents):
     def update(self, total: Totals, pseudo: float) -> None:
         """Set means and covariances to their exact maximum; see `Components`."""
         total = self.with_pseudo(total, pseudo)
-        weight_M, (some_C, mean_MD) = total["zeroth"], self._means(total)
+        weight_M, (some_M1, mean_MD) = total["zeroth"], self._means(total)
         root_MD = weight_M.sqrt().unsqueeze(1) * mean_MD
         products = _products(root_MD, self.tied)
-        weight_C = weight_M
+        weight_C, some_C = weight_M, some_M1.squeeze(1)
         if self.tied:
             weight_C, some_C = weight_M.sum().view(1), some_C.any().view(1)
         covariance = (total["second"] - products) / weight_C.clamp(min=1e-300).view(-1, 1, 1)
@@ -315,12 +327,3 @@ def _square_distance(z_BD: Tensor, white_CDD: Tensor, centre_CMD: Tensor) -> Ten
     white_BCD = (z_BD @ white_CDD.flatten(0, 1).T).view(len(z_BD), matrices, dims)
     offset = white_BCD.unsqueeze(2) - centre_CMD  # (B, C, M / C, D)
     return offset.square().sum(-1).flatten(1)
-
-
-def _second_moments(z_BD: Tensor, weight_BM: Tensor) -> Tensor:
-    """Return the weighed sums of products of two entries, ``(M, D, D)``."""
-    dims, total = z_BD.shape[1], z_BD.new_zeros(weight_BM.shape[1], z_BD.shape[1] ** 2)
-    rows = max(1, BLOCK // dims**2)
-    for z, w in zip(torch.split(z_BD, rows), torch.split(weight_BM, rows), strict=True):
-        total.addmm_(w.T, (z.unsqueeze(2) * z.unsqueeze(1)).flatten(1))
-    return total.view(-1, dims, dims)

@@ -48,13 +48,14 @@ class LevelComponents(Components):
         """Return the log mass of all levels of all entries, ``(E, M)``."""
         raise NotImplementedError
 
-    def begin(self, x_BD: Tensor) -> None:
+    def begin(self, x_BD: Tensor, known_BD: Tensor | None = None) -> None:
         """Take the share of each level of each entry, one uniform example added."""
         if self.marginal_DL is not None:
-            rows = self._rows(x_BD).flatten()
-            counts_DL = torch.bincount(rows, minlength=self.marginal_DL.numel()).double()
-            shares_DL = (counts_DL + 1 / self.levels) / (len(x_BD) + 1)
-            self.marginal_DL.copy_(shares_DL.view_as(self.marginal_DL))
+            rows = self._rows(x_BD)
+            rows = rows.flatten() if known_BD is None else rows[known_BD]
+            counts = torch.bincount(rows, minlength=self.marginal_DL.numel()).double()
+            counts_DL = counts.view_as(self.marginal_DL) + 1 / self.levels
+            self.marginal_DL.copy_(counts_DL / counts_DL.sum(1, keepdim=True))
 
     def coordinates(self, x_BD: Tensor) -> Tensor:
         """Return levels as real numbers."""
@@ -75,10 +76,10 @@ class LevelComponents(Components):
         rows_BD = self._rows(x_BD)
         return F.embedding_bag(rows_BD, table_EM, mode="sum", per_sample_weights=weight_BD)
 
-    def statistics(self, x_BD: Tensor, weight_BM: Tensor) -> Totals:
-        """Return the weight at every level, ``(E, M)``."""
+    def statistics(self, x_BD: Tensor, weight_BM: Tensor, known_BD: Tensor | None = None) -> Totals:
+        """Return the weight at every level, ``(E, M)``, of known entries."""
         count = _count_by_products if self.levels <= PRODUCTS else _count_by_additions
-        return {"share": count(x_BD, weight_BM, self.levels).flatten(0, 1)}
+        return {"share": count(x_BD, weight_BM, self.levels, known_BD).flatten(0, 1)}
 
     def typical(self) -> Totals:
         """Return the mean share of each level, ``(E, 1)``."""
@@ -122,14 +123,14 @@ class CategoricalComponents(LevelComponents):
         return self.log_mass_EM
 
     def update(self, total: Totals, pseudo: float) -> None:
-        """Set the relative frequencies; a component without examples stays."""
+        """Set the relative frequencies; an entry of a component without a known value stays."""
         share = self.with_pseudo({"share": total["share"].double()}, pseudo)["share"]
         share_DLM = share.view(self.dims, self.levels, self.count)
         all_DLM = share_DLM.sum(1, keepdim=True)
         mass_DLM = share_DLM / all_DLM.clamp(min=1e-300)
         log_mass_EM = mass_DLM.clamp(min=LEAST_MASS).log().flatten(0, 1)
-        some_M = all_DLM[0, 0] > 0
-        self.log_mass_EM.copy_(torch.where(some_M, log_mass_EM, self.log_mass_EM.double()))
+        some_EM = (all_DLM > 0).expand_as(mass_DLM).flatten(0, 1)
+        self.log_mass_EM.copy_(torch.where(some_EM, log_mass_EM, self.log_mass_EM.double()))
 
     def draw(
         self,
@@ -194,12 +195,12 @@ class DiscretizedComponents(LevelComponents):
         return self._table[1]
 
     def update(self, total: Totals, pseudo: float) -> None:
-        """Take a few EM steps on the latent real numbers; a component without examples stays."""
+        """Take a few EM steps on the latent real numbers; an entry without a known value stays."""
         share = self.with_pseudo({"share": total["share"].double()}, pseudo)["share"]
         share_DLM = share.view(self.dims, self.levels, self.count)
         weight_MDL = share_DLM.permute(2, 0, 1).contiguous()
         weight_MDL = weight_MDL / weight_MDL.sum(-1, keepdim=True).clamp(min=1e-300)
-        empty = weight_MDL.sum((1, 2)) == 0
+        empty = weight_MDL.sum(2) == 0
         for _ in range(self.steps):
             first_MDL, second_MDL = self.law().cell_moments()
             scale = self.log_scale_MD.double().exp()
@@ -236,19 +237,26 @@ def _binary_log_prob(x_BD: Tensor, table_EM: Tensor, known_BD: Tensor | None) ->
     return torch.addmm(known_BD @ zero_DM, x_BD * known_BD, one_DM - zero_DM)
 
 
-def _count_by_products(x_BD: Tensor, weight_BM: Tensor, levels: int) -> Tensor:
+def _count_by_products(
+    x_BD: Tensor, weight_BM: Tensor, levels: int, known_BD: Tensor | None = None
+) -> Tensor:
     """Return the weight at every level, ``(D, L, M)``; the first level has what is left."""
     share = weight_BM.new_empty(x_BD.shape[1], levels, weight_BM.shape[1])
     for level in range(1, levels):
-        share[:, level] = (x_BD == level).to(weight_BM.dtype).T @ weight_BM
-    share[:, 0] = (weight_BM.sum(0) - share[:, 1:].sum(1)).clamp(min=0)
+        here_BD = x_BD == level if known_BD is None else (x_BD == level) & known_BD
+        share[:, level] = here_BD.to(weight_BM.dtype).T @ weight_BM
+    whole = weight_BM.sum(0) if known_BD is None else known_BD.to(weight_BM.dtype).T @ weight_BM
+    share[:, 0] = (whole - share[:, 1:].sum(1)).clamp(min=0)
     return share
 
 
-def _count_by_additions(x_BD: Tensor, weight_BM: Tensor, levels: int) -> Tensor:
+def _count_by_additions(
+    x_BD: Tensor, weight_BM: Tensor, levels: int, known_BD: Tensor | None = None
+) -> Tensor:
     """Return the weight at every level, ``(D, L, M)``."""
     weight_BM = weight_BM.double()  # one by one, many small numbers would be lost in float32
     share = weight_BM.new_zeros(x_BD.shape[1], levels, weight_BM.shape[1])
     for entry in range(x_BD.shape[1]):  # one large scatter would need B * D * M numbers at once
-        share[entry].index_add_(0, x_BD[:, entry], weight_BM)
+        rows = slice(None) if known_BD is None else known_BD[:, entry]
+        share[entry].index_add_(0, x_BD[rows, entry], weight_BM[rows])
     return share

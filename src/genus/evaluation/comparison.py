@@ -53,6 +53,9 @@ def compare(
     the others go on. Two rows are no models: real data, which show what perfect looks like, and
     copies of the training data, which show what cheating looks like.
 
+    Where entries of the data are missing, the models that need all of them are left out so, the
+    likelihoods are of the known entries, and samples are not judged.
+
     Args:
         models: registered names, or None for all there are.
         data: what to compare on.
@@ -91,9 +94,7 @@ def compare(
     runner.prepare(models, options or {})
     for label in list(runner.models):
         runner.train(label)
-    n = runner.choose_count()
-    runner.say("preparing the reference")
-    reference = Reference(data, split=split, n=n, seed=seed, progress=progress)
+    reference = runner.reference()
     for label in list(runner.models):
         runner.evaluate(label, reference)
     result = runner.result(reference, command)
@@ -139,6 +140,7 @@ class _Runner:
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(self.settings.seed)
                 try:
+                    registry.check_missing(registry.get(label), self.data.missing, fit=True)
                     spec = self.data.spec.unconditional()
                     chosen = registry.suited(
                         label, spec, len(self.data.train), options.get(label, {})
@@ -161,6 +163,19 @@ class _Runner:
             self.seconds[label] = run.seconds["training"]
 
         self._attempt(label, work)
+
+    def reference(self) -> Reference | None:
+        """Return what samples are compared with; nothing where no one knows the data whole."""
+        if (missing := self.data.missing) is not None:
+            self.notes.append(f"{missing}; likelihoods are of what is known.")
+            self.notes.append("Samples are not judged: there is nothing whole to judge them by.")
+            return None
+        n = self.choose_count()
+        self.say("preparing the reference")
+        settings = self.settings
+        return Reference(
+            self.data, split=settings.split, n=n, seed=settings.seed, progress=self.say
+        )
 
     def choose_count(self) -> int:
         """Return how many samples each model draws, and note it where time allows only fewer."""
@@ -198,7 +213,7 @@ class _Runner:
     def _sampling_cost(self, label: str) -> float:
         return sampling_cost(self._load(label))
 
-    def evaluate(self, label: str, reference: Reference) -> None:
+    def evaluate(self, label: str, reference: Reference | None) -> None:
         """Evaluate one trained model, or take what was found before."""
 
         def work() -> None:
@@ -210,6 +225,7 @@ class _Runner:
                     self._load(label),
                     self.data,
                     split=self.settings.split,
+                    samples=0 if reference is None else None,
                     k=self.settings.k,
                     seed=self.settings.seed,
                     training_seconds=self.seconds[label],
@@ -221,9 +237,8 @@ class _Runner:
 
         self._attempt(label, work)
 
-    def result(self, reference: Reference, command: str) -> Comparison:
+    def result(self, reference: Reference | None, command: str) -> Comparison:
         """Return the table."""
-        self.say("measuring real data and train copies")
         rows = [
             Row(
                 label,
@@ -234,23 +249,26 @@ class _Runner:
             )
             for label in self.labels
         ]
-        rows.append(self._control(REAL, reference, reference.real))
-        rows.append(self._control(COPIES, reference, reference.train_copies()))
-        features = (FeatureNote(n.name, n.description, n.fingerprint) for n in reference.nets)
+        if reference is not None:
+            self.say("measuring real data and train copies")
+            rows.append(self._control(REAL, reference, reference.real))
+            rows.append(self._control(COPIES, reference, reference.train_copies()))
+        nets = [] if reference is None else reference.nets
+        features = (FeatureNote(n.name, n.description, n.fingerprint) for n in nets)
         return Comparison(
             describe(self.data, self.settings.split),
             self.data.description,
             self.data.spec,
             self.settings,
             tuple(rows),
-            reference.n,
+            0 if reference is None else reference.n,
             tuple(features),
-            reference.real_source,
+            "" if reference is None else reference.real_source,
             tuple(self.notes),
             environment(),
             command,
             self.out,
-            reference.examples,
+            None if reference is None else reference.examples,
         )
 
     def _check(self, options: Mapping[str, Mapping[str, Any]]) -> None:
@@ -339,15 +357,16 @@ class _Runner:
         self.say(f"{label} is left out: {reason}")
         return None
 
-    def _identity(self, reference: Reference) -> dict[str, Any]:
+    def _identity(self, reference: Reference | None) -> dict[str, Any]:
         """Return what an evaluation depends on besides the run."""
+        nets = [] if reference is None else reference.nets
         return {
             "digest": self.data.digest,
             "split": self.settings.split,
-            "n": reference.n,
+            "n": 0 if reference is None else reference.n,
             "k": self.settings.k,
             "seed": self.settings.seed,
-            "features": [net.fingerprint for net in reference.nets],
+            "features": [net.fingerprint for net in nets],
         }
 
     def _control(self, label: str, reference: Reference, x: Tensor) -> Row:

@@ -27,6 +27,7 @@ from genus.capabilities import (
 from genus.errors import ConfigError, SpecError, TrainingError
 from genus.evaluation.rows import blocks
 from genus.likelihood import Kind, LogLikelihood
+from genus.registry import check_missing
 from genus.spec import Batch, Spec
 
 if TYPE_CHECKING:
@@ -36,12 +37,14 @@ WORK = 2**25
 """Numbers that one batch may hold in its output, a bound on memory (128 MiB in float32)."""
 
 
-def bits_per_dim(nats: float, spec: Spec) -> float:
+def bits_per_dim(nats: float, spec: Spec, known: float | None = None) -> float:
     r"""Return bits per dimension, :math:`-\text{nats} / (D \ln 2)`; lower is better.
 
     Args:
         nats: mean log-likelihood of an example, in nats.
         spec: what an example is; D counts every entry, colour channels included.
+        known: where entries are missing, how many of an example are known in the mean. They take
+            the place of D, so that all bits are shared out among all known entries.
 
     Raises:
         SpecError: the data are continuous. A density has no bits: rescaling the data would
@@ -55,7 +58,7 @@ def bits_per_dim(nats: float, spec: Spec) -> float:
         raise SpecError(
             "bits per dimension are for discrete data; report a density in nats per example"
         )
-    return -nats / (spec.dims * math.log(2))
+    return -nats / ((spec.dims if known is None else known) * math.log(2))
 
 
 def score(
@@ -72,7 +75,8 @@ def score(
     A model with a `Density` is scored exactly, one that is `Bounded` by the importance-weighted
     bound with ``k`` samples. One with an `Energy` lacks log Z, which is estimated once; what comes
     of it has an interval. Any other is "n/a". Labels are not shown: a class-conditional model
-    is scored by :math:`\log \sum_y p(y) p(x \mid y)`, so that it compares with the others. The
+    is scored by :math:`\log \sum_y p(y) p(x \mid y)`, so that it compares with the others. Where
+    entries are missing, the likelihood is that of the known ones, from `Marginalises`. The
     arithmetic is float32, or float64 for a float64 model, whatever precision it was trained in.
 
     Args:
@@ -86,6 +90,7 @@ def score(
 
     Raises:
         ConfigError: ``k`` or ``batch_size`` is below 1, or the split is empty.
+        SpecError: entries are missing, and the model has no likelihood of the others.
         TrainingError: the model returns NaN.
 
     Example:
@@ -96,7 +101,10 @@ def score(
         'exact'
     """
     _check_arguments(split, k, batch_size)
-    if supports(model, Density):
+    if getattr(split, "known", None) is not None:
+        check_missing(model, "some entries of the split are missing", fit=False)
+        verb, samples = _marginal, None
+    elif supports(model, Density):
         verb, samples = _exact, None
     elif supports(model, Bounded):
         verb, samples = _bound, k
@@ -202,6 +210,13 @@ def place(model: Any, x: Tensor) -> Tensor:
 
 def _exact(model: Any, batch: Batch, k: int, generator: torch.Generator) -> Tensor:
     values: Tensor = model.log_prob(place(model, batch.x))
+    return values
+
+
+def _marginal(model: Any, batch: Batch, k: int, generator: torch.Generator) -> Tensor:
+    assert batch.known is not None
+    x = place(model, batch.x)
+    values: Tensor = model.marginal_log_prob(x, batch.known.to(x.device))
     return values
 
 

@@ -57,6 +57,8 @@ def _table(comparison: Comparison) -> str:
     spans = []
     for block, name in _BLOCKS.items():
         width = sum(column.block == block for column in every)
+        if not width:
+            continue
         spans.append(f'<th colspan="{width}" scope="colgroup" class="first">{name}</th>')
     marks = [
         "first" if i == 0 or every[i - 1].block != c.block else "" for i, c in enumerate(every)
@@ -67,13 +69,18 @@ def _table(comparison: Comparison) -> str:
         for column, mark in zip(every, marks, strict=True)
     )
     rows = "\n".join(_row(row, every, marks) for row in comparison.rows)
+    floors = (
+        f" Every figure on samples is of {comparison.samples} of them; under its title stands what "
+        f"equally many real examples ({escape(comparison.real_source)}) get, which no honest model "
+        "beats but by chance."
+        if comparison.samples
+        else ""
+    )
     return (
         '<div class="wide" tabindex="0" role="region" aria-label="Table of results"><table>\n'
         f'<thead><tr><td></td>{"".join(spans)}</tr>\n<tr><th scope="col">model</th>{heads}</tr>'
         f"</thead>\n<tbody>\n{rows}\n</tbody></table></div>\n"
-        f'<p class="fine">± is one standard error. Every figure on samples is of '
-        f"{comparison.samples} of them; under its title stands what equally many real examples "
-        f"({escape(comparison.real_source)}) get, which no honest model beats but by chance.</p>"
+        f'<p class="fine">± is one standard error.{floors}</p>'
     )
 
 
@@ -158,7 +165,10 @@ def _restored(comparison: Comparison) -> str:
 
 def _curves(comparison: Comparison) -> str:
     discrete = comparison.spec.is_discrete
-    unit, factor = ("bits/dim", 1 / math.log(2)) if discrete else ("nats/dim, negative", 1.0)
+    entry = "dim" if comparison.data.known is None else "known entry"
+    unit, factor = (f"bits/{entry}", 1 / math.log(2))
+    if not discrete:
+        unit, factor = f"nats/{entry}, negative", 1.0
     scores: dict[str, Points] = {}
     charts = []
     for row in comparison.rows:
@@ -196,6 +206,7 @@ def _reading(comparison: Comparison) -> str:
         "cheats. A model is as good as its distance to the first row, and nothing that the second "
         "row gets as well is proof of learning.</dd>"
     )
+    controls = controls if comparison.samples else ""
     return f"<h2>How to read each column</h2>\n<dl>\n{items}\n{controls}\n</dl>"
 
 

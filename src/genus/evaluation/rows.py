@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from genus.data.base import stacked
 from genus.spec import Batch, Spec
 
 if TYPE_CHECKING:
@@ -37,11 +38,7 @@ def blocks(split: Split, size: int = BLOCK, *, rows: Tensor | None = None) -> It
 def read(split: Split, rows: Tensor | None = None) -> Batch:
     """Return rows of a split stacked in one batch; all of them when ``rows`` is left out."""
     parts = list(blocks(split, rows=rows))
-    if not parts:
-        return split.batch(torch.empty(0, dtype=torch.int64))
-    labels = [part.y for part in parts if part.y is not None]
-    x = torch.cat([part.x for part in parts])
-    return Batch(x, torch.cat(labels) if labels else None)
+    return stacked(parts) if parts else split.batch(torch.empty(0, dtype=torch.int64))
 
 
 def choose(total: int, n: int, seed: int) -> Tensor:

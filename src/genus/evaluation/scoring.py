@@ -24,6 +24,7 @@ from genus.evaluation.samples import (
     sampling_cost,
 )
 from genus.likelihood import LogLikelihood
+from genus.registry import check_missing
 
 if TYPE_CHECKING:
     from genus.data import DataSet
@@ -49,7 +50,18 @@ class Cost:
 
 @dataclass(frozen=True)
 class DataReference:
-    """Which data a figure belongs to."""
+    """Which data a figure belongs to.
+
+    Args:
+        name: of the data set.
+        digest: of its contents.
+        split: which part of it.
+        examples: how many.
+        dims: entries of an example.
+        levels: number of levels, None for real numbers.
+        known: where entries are missing, how many of an example are known in the mean; likelihoods
+            are then of these. None where nothing is missing.
+    """
 
     name: str
     digest: str
@@ -57,6 +69,12 @@ class DataReference:
     examples: int
     dims: int
     levels: int | None
+    known: float | None = None
+
+    @property
+    def entries(self) -> float:
+        """Entries of an example that are scored, in the mean."""
+        return self.dims if self.known is None else self.known
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +86,8 @@ class Evaluation:
         family: its family.
         data: what it was evaluated on.
         likelihood: nats per example and their kind.
-        bits_per_dim: of the mean; None for continuous data and where there is no likelihood.
+        bits_per_dim: of the mean; None for continuous data and where there is no likelihood. Where
+            entries are missing it is per known entry.
         samples: the sample block, or None when it was not asked for.
         cost: parameters and times.
         seed: of samples, bounds and the choice of rows.
@@ -146,7 +165,7 @@ class Evaluation:
         """Standard error of `bits_per_dim`."""
         if self.bits_per_dim is None:
             return None
-        return self.likelihood.standard_error / (self.data.dims * math.log(2))
+        return self.likelihood.standard_error / (self.data.entries * math.log(2))
 
     @property
     def bits_per_dim_interval(self) -> tuple[float, float] | None:
@@ -154,7 +173,7 @@ class Evaluation:
         if self.bits_per_dim is None or self.likelihood.interval is None:
             return None
         low, high = self.likelihood.interval
-        unit = self.data.dims * math.log(2)
+        unit = self.data.entries * math.log(2)
         return -high / unit, -low / unit
 
 
@@ -185,7 +204,8 @@ def evaluate(
         data: the data set; its train split makes the feature networks.
         split: the held-out split. Choose between models on "valid"; read "test" once.
         samples: how many to draw; 0 leaves the sample block out. By default as many as are held
-            out, at most 2,000, or what fits ``sample_budget``.
+            out, at most 2,000, or what fits ``sample_budget``. Where entries are missing there is
+            no sample block: samples would be compared with examples that nobody has seen whole.
         k: samples per example of a bound.
         seed: of all randomness.
         batch_size: examples scored at once; changes memory, not results.
@@ -195,7 +215,7 @@ def evaluate(
         progress: told what takes long.
 
     Raises:
-        SpecError: the model is for other data.
+        SpecError: the model is for other data, or cannot score examples with missing entries.
         ConfigError: an argument out of range.
         TrainingError: the model returns NaN.
 
@@ -206,12 +226,16 @@ def evaluate(
         >>> evaluate(model, data, samples=0).likelihood.kind
         'exact'
     """
-    check_match(model, data)
+    check_match(model, data, missing=True)
+    missing = data.missing
+    check_missing(model, missing, fit=False)
     say = progress or (lambda message: None)
     say(f"scoring {_name(model)} on {split}")
     likelihood = score(model, data.split(split), k, batch_size=batch_size, seed=seed)
     block, drawn, each, notes = None, None, None, []
-    if supports(model, Samples) and samples != 0:
+    if missing is not None and samples != 0:
+        notes.append(f"{missing}; likelihoods are of what is known, and samples are not judged")
+    elif supports(model, Samples) and samples != 0:
         if reference is None:
             n, note = _count(model, data, split, samples, sample_budget)
             notes += [note] if note else []
@@ -219,13 +243,13 @@ def evaluate(
         say(f"drawing {reference.n} samples from {_name(model)}")
         drawn, each = draw(model, reference.n, seed=seed)
         block = reference.measure(drawn)
-    bits = None
+    bits, described = None, describe(data, split)
     if data.spec.is_discrete and likelihood.nats.size:
-        bits = bits_per_dim(likelihood.mean, data.spec)
+        bits = bits_per_dim(likelihood.mean, data.spec, described.known)
     return Evaluation(
         _name(model),
         getattr(model, "family", "unknown"),
-        describe(data, split),
+        described,
         likelihood,
         bits,
         block,
@@ -233,18 +257,33 @@ def evaluate(
         seed,
         tuple(notes),
         drawn,
-        restored_examples(model, data.split(split), seed=seed) if data.spec.is_image else None,
+        restored_examples(model, data.split(split), seed=seed)
+        if data.spec.is_image and missing is None
+        else None,
     )
 
 
 def describe(data: DataSet, split: str) -> DataReference:
     """Return what stands beside every figure on this data."""
-    size = len(data.split(split))
-    return DataReference(data.name, data.digest, split, size, data.spec.dims, data.spec.levels)
+    part, spec = data.split(split), data.spec
+    mask = getattr(part, "known", None)
+    known = None if mask is None else float(mask.sum()) / len(part)
+    return DataReference(data.name, data.digest, split, len(part), spec.dims, spec.levels, known)
 
 
-def check_match(model: Any, data: DataSet) -> None:
-    """Raise `SpecError` unless the model is for examples of this shape and these levels."""
+def check_match(model: Any, data: DataSet, *, missing: bool = False) -> None:
+    """Raise `SpecError` unless the model is for examples of this shape and these levels.
+
+    Args:
+        model: any model.
+        data: any data.
+        missing: whether entries may be missing.
+    """
+    if not missing and (absent := data.missing) is not None:
+        raise SpecError(
+            f"{data.name}: {absent}; this takes examples of which every entry is known, so fill in "
+            "or drop those rows"
+        )
     ours, theirs = model.spec.unconditional(), data.spec.unconditional()
     if ours != theirs:
         raise SpecError(

@@ -52,7 +52,8 @@ def columns(comparison: Comparison) -> list[Column]:
                 _share_column(comparison, name, comparison.features[0].name)
                 for name in ("precision", "recall", "density", "coverage")
             ]
-    return [*found, _copying_column(), *_cost_columns(comparison)]
+    found += [_copying_column()] if comparison.samples else []
+    return [*found, *_cost_columns(comparison)]
 
 
 def render(comparison: Comparison, console: Console | None = None) -> None:
@@ -75,8 +76,9 @@ def render(comparison: Comparison, console: Console | None = None) -> None:
     second = [c for c in every if c.block == "samples"]
     models = [row for row in comparison.rows if row.kind == "model"]
     console.print(_table("Likelihood and cost", first, models, console.width))
-    title = f"Samples: {comparison.samples} of each, against held-out data"
-    console.print(_table(title, second, list(comparison.rows), console.width))
+    if second:
+        title = f"Samples: {comparison.samples} of each, against held-out data"
+        console.print(_table(title, second, list(comparison.rows), console.width))
     for line in remarks(comparison):
         console.print(line, highlight=False, markup=False)
 
@@ -180,6 +182,9 @@ def _likelihood_columns(comparison: Comparison) -> list[Column]:
 
     unit = READ_BITS if discrete else READ_NATS
     title, note = ("bits/dim", "less = better") if discrete else ("nats", "more = better")
+    if comparison.data.known is not None:
+        title = "bits/known" if discrete else "nats, known"
+        unit = f"{READ_KNOWN} {unit}"
     return [
         Column(title, "likelihood", bits, note, unit),
         Column("kind", "likelihood", kind, "", READ_KIND),
@@ -265,6 +270,10 @@ READ_BITS = (
     "rare examples most of all, and cannot be cheated by copying the training data. It does not "
     "see how samples look: a fine likelihood goes together with poor samples, and the reverse. "
     "The number after ± is the standard error over held-out examples, not over training runs."
+)
+READ_KNOWN = (
+    "Entries are missing, and the likelihood is that of the known ones, with the others summed or "
+    "integrated out; bits are shared out among all known entries of the split."
 )
 READ_NATS = (
     "Mean log-density of a held-out example, in nats. It compares models on these very data in "

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from genus.capabilities import FitContext
-from genus.errors import DataError
+from genus.errors import DataError, SpecError
 from genus.families.completion import fitting_mask
 from genus.families.information import Criteria
 from genus.families.reservoir import Reservoir
@@ -173,8 +173,37 @@ class ClosedForm(Criteria):
                 f"{self.name} cannot be fitted to examples with missing entries; leave those rows "
                 "or columns out, or complete them first"
             )
-        known = fitting_mask(batch.known, batch.x)
-        return Batch(batch.x.masked_fill(~known, 0), batch.y, known)
+        x, known = self.known_part(batch.x, batch.known)
+        return Batch(x, batch.y, known)
+
+    def known_part(self, x: Tensor, known: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Return examples with zeros where they are not known, and the mask of every entry."""
+        if known is None:
+            return x, None
+        mask = fitting_mask(known, x)
+        return x.masked_fill(~mask, 0), mask
+
+    def class_log_prob(self, x: Tensor, known: Tensor | None = None) -> Tensor:
+        r"""Return ``(B, Y)``, :math:`\log p(y \mid x)` by Bayes' rule, given what is known of x.
+
+        Args:
+            x: ``(B, *shape)``; what stands at unknown entries is not looked at and may be NaN.
+            known: boolean mask of the entries that are not missing; all where left out.
+
+        Raises:
+            SpecError: the model has no classes, or cannot do without an entry.
+        """
+        if known is None:
+            return super().class_log_prob(x)
+        x, mask = self.known_part(x, known)
+        self.check_inputs(x, None)
+        return self.joint_log_prob(x, mask).log_softmax(1)
+
+    def joint_log_prob(self, x: Tensor, known: Tensor | None = None) -> Tensor:
+        """Return ``(B, Y)``, log p(x, y) of every class; what is known of x where some is not."""
+        if known is not None:
+            raise SpecError(f"{self.name} cannot leave out entries of an example")
+        return super().joint_log_prob(x)
 
     def _rows_at_once(self) -> int:
         return max(1, CHUNK // self.width)

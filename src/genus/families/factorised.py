@@ -64,14 +64,15 @@ class Factorised(Mixture):
 
     def begin(self, seen: Batch, generator: torch.Generator | None) -> None:
         """Take the columns' units."""
-        self.parts.begin(seen.x.flatten(1).to(self.device))
+        self.parts.begin(*self._flat(seen))
 
     def statistics(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the counts of levels, or the sums of powers, of each class."""
+        """Return the counts of levels, or the sums of powers, of each class, over known entries."""
         labels_B = torch.zeros(len(batch), dtype=torch.long, device=self.device)
         labels_B = labels_B if batch.y is None else batch.y
         member_BM = F.one_hot(labels_B, self.parts.count).to(self.dtype)
-        return self.parts.statistics(batch.x.flatten(1), member_BM)
+        x_BD, known_BD = self._flat(batch)
+        return self.parts.statistics(x_BD, member_BM, known_BD)
 
     def update(self, total: dict[str, Tensor]) -> dict[str, float]:
         """Set the frequencies, or the means and deviations."""

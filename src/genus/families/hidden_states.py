@@ -15,7 +15,6 @@ from genus.distributions.components import Components
 from genus.distributions.markov_chain import MarkovChain
 from genus.errors import ConfigError
 from genus.families.closed_form import ClosedForm
-from genus.families.completion import fitting_mask
 from genus.spec import Spec
 
 
@@ -124,10 +123,11 @@ class HiddenStates(ClosedForm):
             joint_BY = joint_BY + self.log_prior_Y.double()
         return joint_BY
 
-    def joint_log_prob(self, x: Tensor) -> Tensor:
-        """Return ``(B, Y)``, log p(x, y) of every class."""
+    def joint_log_prob(self, x: Tensor, known: Tensor | None = None) -> Tensor:
+        """Return ``(B, Y)``, log p(x, y) of every class, of what is known of x."""
         self.require(self.spec.classes is not None, "classes", self.spec)
-        return self._joint(self._emission(self._components(x, None)), None).to(self.dtype)
+        x, known = self.known_part(x, known)
+        return self._joint(self._emission(self._components(x, known)), None).to(self.dtype)
 
     def conditional_log_prob(self, x: Tensor, y: Tensor | None) -> Tensor:
         """Return ``(B,)``, log p(x | y), summed over all paths."""
@@ -152,9 +152,7 @@ class HiddenStates(ClosedForm):
         self, x: Tensor, known: Tensor | None, y: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         """Return examples with zeros where they are not known, and the whole mask."""
-        if known is not None:
-            known = fitting_mask(known, x)
-            x = x.masked_fill(~known, 0)
+        x, known = self.known_part(x, known)
         self.check_inputs(x, y)
         return x, known
 
@@ -197,13 +195,17 @@ class HiddenStates(ClosedForm):
             path_BT[rows[better]] = path[better] + label * emission.shape[3]
         return path_BT, best_B.to(self.dtype)
 
-    def features(self, x: Tensor) -> Tensor:
+    def features(self, x: Tensor, known: Tensor | None = None) -> Tensor:
         """Return how long a sequence is expected to stay in every state, ``(B, Y * S)``.
+
+        Args:
+            x: ``(B, *shape)``.
+            known: boolean mask of the entries that are not missing; all where left out.
 
         Raises:
             SpecError: the input does not fit the Spec.
         """
-        return self.posterior(x).mean(1)
+        return self.posterior(x, known=known).mean(1)
 
     def free_parameters(self) -> int:
         """Return those of all components, and all choices but one of each."""

@@ -32,9 +32,14 @@ class Mixture(ClosedForm):
     With :math:`\epsilon = 0` it is maximum likelihood. A component that no example belongs to any
     more keeps its law and has weight zero; with pseudo-examples it becomes one like the whole data.
 
+    Entries may be missing (`Batch.known`): then :math:`x_n` is what is known of an example, and
+    what is climbed its marginal likelihood. That is right where it does not depend on the missing
+    value whether it is missing ("missing at random").
+
     References:
         | Maximum Likelihood from Incomplete Data via the EM Algorithm (Dempster et al., 1977)
         | k-means++: The Advantages of Careful Seeding (Arthur and Vassilvitskii, 2007)
+        | Inference and missing data (Rubin, 1976)
 
     Args:
         spec: what the data are.
@@ -46,6 +51,7 @@ class Mixture(ClosedForm):
         completion: how completions are made, in words.
     """
 
+    fits_missing = True
     seeds = 5_000
     pseudo: float = 0.0
     completion: str = "posterior component"
@@ -65,19 +71,29 @@ class Mixture(ClosedForm):
 
     def begin(self, seen: Batch, generator: torch.Generator | None) -> None:
         """Cluster some of the data, class by class, and fit each component to its cluster."""
-        seen_x, (groups, k) = seen.x.flatten(1).to(self.device), self.log_weight_YK.shape
-        self.parts.begin(seen_x)
+        (seen_x, known_BD), (groups, k) = self._flat(seen), self.log_weight_YK.shape
+        known_BD = None if known_BD is None or bool(known_BD.all()) else known_BD
+        self.parts.begin(seen_x, known_BD)
         points = self.parts.coordinates(seen_x).cpu()
         y_B = torch.zeros(len(points), dtype=torch.long) if seen.y is None else seen.y
         member_BM = torch.zeros(len(points), groups * k, dtype=points.dtype)
         for label in range(groups):
             rows = (y_B == label).nonzero().squeeze(1)
             if len(rows):
-                member_BM[rows, label * k + kmeans(points[rows], k, generator)] = 1
+                known = None if known_BD is None else known_BD.cpu()[rows]
+                member_BM[rows, label * k + kmeans(points[rows], k, generator, known=known)] = 1
         member_BM = member_BM.to(self.device)
         member_BM = member_BM.to(self.dtype)
-        self.parts.update(self.parts.statistics(seen_x, member_BM), max(self.pseudo, 1e-2))
+        # What is expected of missing entries follows first from no cluster, then from its own.
+        for _ in range(1 if known_BD is None else 3):
+            total = self.parts.statistics(seen_x, member_BM, known_BD)
+            self.parts.update(total, max(self.pseudo, 1e-2))
         self._set_weights(member_BM.double().sum(0))
+
+    def _flat(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """Return examples as vectors, and which entries are known, where the model is."""
+        known = None if batch.known is None else batch.known.flatten(1).to(self.device)
+        return batch.x.flatten(1).to(self.device), known
 
     def _set_weights(self, count_M: Tensor) -> None:
         """Set the shares of the components; those of a class without examples stay."""
@@ -98,11 +114,12 @@ class Mixture(ClosedForm):
 
     def statistics(self, batch: Batch) -> dict[str, Tensor]:
         """Return the log-likelihood, and each component's share of the examples: the E-step."""
-        x_BD = batch.x.flatten(1)
-        joint_BM = self._log_weight(batch.y) + self.parts.log_prob(x_BD)
+        x_BD, known_BD = self._flat(batch)
+        joint_BM = self._log_weight(batch.y) + self.parts.log_prob(x_BD, known_BD)
         share_BM = joint_BM.softmax(1)
         nats = joint_BM.logsumexp(1).double().sum()
-        return {"nats": nats, "share_M": share_BM.sum(0), **self.parts.statistics(x_BD, share_BM)}
+        parts = self.parts.statistics(x_BD, share_BM, known_BD)
+        return {"nats": nats, "share_M": share_BM.sum(0), **parts}
 
     def update(self, total: dict[str, Tensor]) -> dict[str, float]:
         """Set weights and components: the M-step."""
@@ -113,10 +130,11 @@ class Mixture(ClosedForm):
         self._set_weights(total["share_M"])
         return {"nats": float(total["nats"] / count), "objective": float(objective)}
 
-    def joint_log_prob(self, x: Tensor) -> Tensor:
-        """Return ``(B, Y)``, log p(x, y) of every class."""
+    def joint_log_prob(self, x: Tensor, known: Tensor | None = None) -> Tensor:
+        """Return ``(B, Y)``, log p(x, y) of every class, of what is known of x."""
         self.require(self.spec.classes is not None, "classes", self.spec)
-        joint_BM = self._joint(x, None)
+        x, known = self.known_part(x, known)
+        joint_BM = self._joint(x, None, None if known is None else known.flatten(1))
         return joint_BM.view(len(x), *self.log_weight_YK.shape).logsumexp(2)
 
     def _joint(self, x: Tensor, y: Tensor | None, known_BD: Tensor | None = None) -> Tensor:
@@ -136,23 +154,28 @@ class Mixture(ClosedForm):
         Raises:
             SpecError: the inputs do not fit the Spec.
         """
-        known = fitting_mask(known, x)
-        x = x.masked_fill(~known, 0)
+        x, mask = self.known_part(x, known)
+        assert mask is not None
         self.check_inputs(x, y)
-        return self._joint(x, y, known.flatten(1)).logsumexp(1)
+        return self._joint(x, y, mask.flatten(1)).logsumexp(1)
 
     def conditional_log_prob(self, x: Tensor, y: Tensor | None) -> Tensor:
         """Return ``(B,)``, log p(x | y)."""
         return (self._log_weight(y) + self.parts.log_prob(x.flatten(1))).logsumexp(1)
 
-    def features(self, x: Tensor) -> Tensor:
-        """Return the posterior over all components, ``(B, M)``.
+    def features(self, x: Tensor, known: Tensor | None = None) -> Tensor:
+        """Return the posterior over all components, ``(B, M)``, given what is known of x.
+
+        Args:
+            x: ``(B, *shape)``.
+            known: boolean mask of the entries that are not missing; all where left out.
 
         Raises:
             SpecError: the input does not fit the Spec.
         """
+        x, known = self.known_part(x, known)
         self.check_inputs(x, None)
-        return self._joint(x, None).softmax(1)
+        return self._joint(x, None, None if known is None else known.flatten(1)).softmax(1)
 
     def sample(
         self,
@@ -235,35 +258,50 @@ class Mixture(ClosedForm):
 
 
 def kmeans(
-    points_ND: Tensor, k: int, generator: torch.Generator | None, iterations: int = 10
+    points_ND: Tensor,
+    k: int,
+    generator: torch.Generator | None,
+    iterations: int = 10,
+    *,
+    known: Tensor | None = None,
 ) -> Tensor:
     """Return the cluster of each point, ``(N,)``, by Lloyd's iterations from k-means++ seeds.
+
+    Where entries are missing, the squared distance to a centre is the mean over those known, times
+    D, and a centre has the means of those known (Hathaway and Bezdek 2001, partial distances).
 
     Args:
         points_ND: ``(N, D)``.
         k: clusters; those beyond the number of different points stay empty.
         generator: source of the seeds.
         iterations: Lloyd's.
+        known: ``(N, D)`` boolean, or None where all is known.
     """
+    mask_ND = torch.ones_like(points_ND) if known is None else known.to(points_ND.dtype)
+    points_ND = points_ND if known is None else points_ND.masked_fill(~known, 0)
     size_N1 = points_ND.square().sum(1, keepdim=True)
+    scale_N1 = points_ND.shape[1] / mask_ND.sum(1, keepdim=True).clamp(min=1)
 
     def distances(centres_KD: Tensor) -> Tensor:
         """Return ``(N, K)``, squared; what rounding leaves between equal points is zero."""
-        sizes_NK = size_N1 + centres_KD.square().sum(1)
+        squares_KD = centres_KD.square()
+        sizes_NK = size_N1 + (squares_KD.sum(1) if known is None else mask_ND @ squares_KD.T)
         distance_NK = torch.addmm(sizes_NK, points_ND, centres_KD.T, alpha=-2)
         rounding = 8 * torch.finfo(points_ND.dtype).eps
-        return distance_NK.masked_fill(distance_NK <= rounding * sizes_NK, 0)
+        return distance_NK.masked_fill(distance_NK <= rounding * sizes_NK, 0) * scale_N1
 
-    centres = points_ND[torch.randint(len(points_ND), (1,), generator=generator)]
+    usual_D = points_ND.sum(0) / mask_ND.sum(0).clamp(min=1)
+    seeds_ND = torch.where(mask_ND > 0, points_ND, usual_D)
+    centres = seeds_ND[torch.randint(len(points_ND), (1,), generator=generator)]
     nearest_N = distances(centres).squeeze(1)
     while len(centres) < k and bool(nearest_N.max() > 0):
-        chosen = points_ND[torch.multinomial(nearest_N, 1, generator=generator)]
+        chosen = seeds_ND[torch.multinomial(nearest_N, 1, generator=generator)]
         centres = torch.cat([centres, chosen])
         nearest_N = torch.minimum(nearest_N, distances(chosen).squeeze(1))
     label_N = distances(centres).argmin(1)
     for _ in range(iterations):
-        count_K = torch.bincount(label_N, minlength=len(centres)).unsqueeze(1)
+        count_KD = torch.zeros_like(centres).index_add_(0, label_N, mask_ND)
         sums_KD = torch.zeros_like(centres).index_add_(0, label_N, points_ND)
-        centres = torch.where(count_K > 0, sums_KD / count_K.clamp(min=1), centres)
+        centres = torch.where(count_KD > 0, sums_KD / count_KD.clamp(min=1), centres)
         label_N = distances(centres).argmin(1)
     return label_N

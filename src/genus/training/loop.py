@@ -65,10 +65,12 @@ def evaluate(session: Session) -> None:
 def sample(session: Session) -> dict[str, float]:
     """Save a grid of samples, and return how much they vary in comparison to the data."""
     x = draw_samples(session)
-    data = session.data.train.batch(session.sampler.batch(0)).x
+    data = session.data.train.batch(session.sampler.batch(0))
     if session.model.spec.is_image:
         save_png(session.folder.sample(session.step), grid(x, session.model.spec))
-    return {"sample_spread": spread(x) / max(spread(data), 1e-12)}
+    if data.known is not None:  # the spread of what is known in part is not that of examples
+        return {}
+    return {"sample_spread": spread(x) / max(spread(data.x), 1e-12)}
 
 
 def finish(session: Session) -> None:

@@ -17,6 +17,7 @@ from genus import registry
 from genus.capabilities import Fits, Trains, supports
 from genus.data.base import DataSet
 from genus.errors import CheckpointError, ConfigError, DataError, SpecError
+from genus.registry import check_missing
 from genus.training import rng
 from genus.training.atomic import explained, write_bytes
 from genus.training.checkpoint import newest_valid, restore, save, set_aside
@@ -47,7 +48,7 @@ class RunResult:
         steps: updates, or iterations of a fit.
         seconds: by kind: "training", "evaluation", "sampling" and "checkpoint".
         score: nats per dimension on the valid split of the weights that were kept, or None for a
-            model without a likelihood.
+            model without a likelihood. Where entries are missing, nats per known entry.
         best_step: the step that these weights come from.
         parameters: how many numbers the model has learnt.
     """
@@ -139,7 +140,7 @@ def check(model: Any, data: DataSet) -> None:
 
     Raises:
         ConfigError: it neither trains nor fits, or has no name to be loaded by.
-        SpecError: it was built for other data.
+        SpecError: it was built for other data, or entries are missing and it cannot do without.
         DataError: there is nothing to train on.
     """
     if not supports(model, Trains) and not supports(model, Fits):
@@ -151,6 +152,7 @@ def check(model: Any, data: DataSet) -> None:
         )
     if model.spec not in (data.spec, data.spec.unconditional()):
         raise SpecError(f"the model was built for {model.spec}, but {data.name} has {data.spec}")
+    check_missing(model, data.missing, fit=True)
     if not len(data.train):
         raise DataError(f"the train split of {data.name} is empty")
     if data.labelled is not None and not model.semi_supervised:

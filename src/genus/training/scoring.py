@@ -37,6 +37,7 @@ def score(session: Session) -> dict[str, float]:
 
     Returns:
         ``nats_per_dim``: minus the log-likelihood per dimension, or minus the lower bound on it;
+        where entries are missing, that of the known ones, per known entry;
         for energy models an estimate, with ``nats_per_dim_low`` and ``nats_per_dim_high`` beside
         it, from a bracket of log Z by few and short runs;
         ``kl``: nats per example between posterior and prior, for bounds, and what
@@ -48,13 +49,15 @@ def score(session: Session) -> dict[str, float]:
         return {}
     chosen = torch.randperm(len(split), generator=generator_of(session.config.seed, 5))
     rows = chosen[: session.config.valid_limit].sort().values
-    engine, total = session.engine, torch.zeros(3, dtype=torch.float64)
+    engine, total = session.engine, torch.zeros(4, dtype=torch.float64)
     mine = rows[engine.rank :: engine.world]
     for index, part in enumerate(torch.split(mine, rows_at_once(session.model.spec))):
         batch = session.to_model(split.batch(part))
-        total += measure(session.model, batch, generator_of(session.config.seed, 6, index)).cpu()
-    count, nats, kl = engine.sum(total.to(engine.device)).tolist()
-    scores = {SCORE: nats / count / session.model.spec.dims, "rows": count}
+        found = measure(session.model, batch, generator_of(session.config.seed, 6, index)).cpu()
+        entries = batch.x.numel() if batch.known is None else int(batch.known.sum())
+        total += torch.cat((found, found.new_tensor([entries])))
+    count, nats, kl, entries = engine.sum(total.to(engine.device)).tolist()
+    scores = {SCORE: nats / entries, "rows": count}
     if measure in (_energy, _energy_bound):
         scores |= _normalised(session, scores[SCORE])
     if measure is _bound:
@@ -90,7 +93,11 @@ def _measure(model: object) -> Measure | None:
 
 def _density(model: Any, batch: Batch, generator: torch.Generator) -> Tensor:
     """Return the number of rows, the sum of their nats, and nothing."""
-    nats = -model.log_prob(batch.x, batch.y).double().sum()
+    if batch.known is None:
+        log_prob = model.log_prob(batch.x, batch.y)
+    else:
+        log_prob = model.marginal_log_prob(batch.x, batch.known, batch.y)
+    nats = -log_prob.double().sum()
     return torch.stack((torch.full_like(nats, len(batch)), nats, torch.zeros_like(nats)))
 
 

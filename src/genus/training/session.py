@@ -80,7 +80,7 @@ class Session:
     def to_model(self, batch: Batch) -> Batch:
         """Return a batch on the device, without labels if the model takes none."""
         y = batch.y if self.model.spec.classes is not None else None
-        return Batch(batch.x, y).to(self.engine.device)
+        return Batch(batch.x, y, batch.known).to(self.engine.device)
 
     def next_batch(self) -> tuple[Batch, BatchNoise]:
         """Return this process's part of the next global batch, and noise for it.
