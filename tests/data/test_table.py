@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from genus.data import as_arrays, load_data
+from genus.data.labelled import show_labels
 from genus.errors import DataError
 
 PLAIN = "1,2.5,x\n2,3.5,y\n3,4.5,x\n4,5.5,y\n5,6,x\n"
@@ -143,8 +144,21 @@ def test_labels_of_rows_that_are_left_out(csv):
     data = load_data(csv("x,y,kind\n?,,a\n" + text), label="kind")
     assert sum(map(len, data.splits.values())) == 20
     assert data.missing is None
-    with pytest.raises(DataError, match="is missing in 1 rows, the first in line 23"):
-        load_data(csv("x,y,kind\n?,,a\n" + text + "1,2,?\n"), label="kind")
+
+
+def test_rows_without_a_label_are_for_training_and_the_others_are_divided_as_ever(csv):
+    text = "x,y,kind\n" + "".join(f"{i},{i % 7},{'ab'[i % 2]}\n" for i in range(40))
+    whole = load_data(csv(text), label="kind")
+    data = load_data(csv(text + "41,5,?\n42,6,\n"), label="kind")
+    assert data.labelled == len(whole.train) == 32
+    assert data.class_counts("train").tolist() == [16, 16]
+    for split in ("valid", "test"):
+        assert torch.equal(as_arrays(data.split(split)).x, as_arrays(whole.split(split)).x)
+    once = show_labels(data)
+    assert len(once.train) == 34
+    assert int((once.train.y == -1).sum()) == 2
+    assert once.labelled == 32
+    assert "32 of 34 training examples have labels" in data.notes
 
 
 @pytest.mark.parametrize(
@@ -158,11 +172,7 @@ def test_labels_of_rows_that_are_left_out(csv):
             r"(?s)1 lines do not have the 2 cells of the first; .*line 2: 1 cells",
         ),
         ("1,2\n3,4\n", {}, "add examples until there are 3 or more"),
-        (
-            "x,1\n,2\ny,3\n",
-            {"label": "1"},
-            "the label 'column 1' is missing in 1 rows, the first in",
-        ),
+        (",1\n?,2\nna,3\n", {"label": "1"}, "the label 'column 1' is missing in all 3 rows"),
         ("a\nb\na\n", {"label": "1"}, "has no column beside the label"),
         ("".join(f"{i},{i}\n" for i in range(9)), {"label": "2"}, "has 9 values in 9 rows; name a"),
         ("1,inf\n2,3\n4,5\n", {}, r"holds 1 NaN or infinite values, the first at index \(0, 1\)"),

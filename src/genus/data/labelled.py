@@ -104,8 +104,25 @@ def keep_labels(data: DataSet, labels: int, seed: int = 0) -> DataSet:
     )
 
 
+def part_by_label(data: DataSet) -> DataSet:
+    """Return data of which a training label may be -1 with both halves of them in every batch."""
+    y_N = getattr(data.train, "y", None)
+    if y_N is None or not bool((y_N == UNLABELLED).any()):
+        return data
+    rows_L = (y_N != UNLABELLED).nonzero().flatten()
+    note = f"{len(rows_L):,} of {len(y_N):,} training examples have labels"
+    return replace(
+        data,
+        splits={**data.splits, "train": PartlyLabelled(data.train, rows_L)},
+        labelled=len(rows_L),
+        notes=(*data.notes, note),
+    )
+
+
 def show_labels(data: DataSet) -> DataSet:
-    """Return the data with the labels that `keep_labels` hid.
+    """Return the data with every training example once, and the labels that `keep_labels` hid.
+
+    Labels that were never there stay -1, and the data say so (``labelled``).
 
     Example:
         >>> from genus.data import load_data
@@ -115,7 +132,10 @@ def show_labels(data: DataSet) -> DataSet:
     train = data.train
     if not isinstance(train, PartlyLabelled):
         return data
-    return replace(data, splits={**data.splits, "train": train.split}, labelled=None)
+    y_N = getattr(train.split, "y", None)
+    lacking = y_N is not None and bool((y_N == UNLABELLED).any())
+    splits = {**data.splits, "train": train.split}
+    return replace(data, splits=splits, labelled=data.labelled if lacking else None)
 
 
 def balanced_rows(y_N: Tensor, n: int, seed: int) -> Tensor:

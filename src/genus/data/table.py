@@ -12,6 +12,7 @@ import numpy as np
 from genus.data.arrays import make
 from genus.data.base import Array, DataSet
 from genus.data.folder_index import list_problems
+from genus.data.labelled import UNLABELLED, part_by_label
 from genus.data.places import read_plain
 from genus.data.splitting import divide
 from genus.data.values import to_values
@@ -45,7 +46,7 @@ def load_csv(path: Path, levels: int | None, seed: int, label: str | None = None
     Commas, semicolons and tabs are told apart by the first line. There is a header when its
     cells are not numbers where those of the next lines are, or when ``label`` is one of them. A
     value may be missing: an empty cell, ``?``, ``NA``, ``n/a``, ``nan``, ``null`` or ``none``. Rows
-    without any value are left out.
+    without any value are left out. A label may be missing likewise; such rows go to train.
 
     Args:
         path: the file; may be gzip.
@@ -55,7 +56,7 @@ def load_csv(path: Path, levels: int | None, seed: int, label: str | None = None
 
     Raises:
         DataError: there are no rows, lines differ in length, cells are no numbers (all are listed
-            by column and line), a label is missing, or a column has no value to learn from.
+            by column and line), no label is known, or a column has no value to learn from.
     """
     table = read_table(path, label)
     column = None if label is None else find_column(table.names, label, path)
@@ -66,8 +67,13 @@ def load_csv(path: Path, levels: int | None, seed: int, label: str | None = None
     values = to_values(numbers(table, kept, path), levels, path.name, missing=True)
     values = replace(values, notes=(*values.notes, *note))
     y, labels = (None, ()) if column is None else _classes(table, column, path)
-    parts = divide(len(table.rows), y, seed)
-    return make(path, values, y, parts, labels, tuple(table.names[i] for i in kept))
+    shown = np.arange(len(table.rows)) if y is None else np.flatnonzero(y != UNLABELLED)
+    parts = divide(len(shown), None if y is None else y[shown], seed)
+    parts = {name: shown[rows] for name, rows in parts.items()}
+    if y is not None:
+        parts["train"] = np.union1d(parts["train"], np.flatnonzero(y == UNLABELLED))
+    names = tuple(table.names[i] for i in kept)
+    return part_by_label(make(path, values, y, parts, labels, names))
 
 
 def _without_empty(table: Table, columns: list[int], path: Path) -> tuple[Table, tuple[str, ...]]:
@@ -197,12 +203,13 @@ def _explain(cells: list[str], lines: list[int]) -> str:
 
 
 def _classes(table: Table, column: int, path: Path) -> tuple[Array, tuple[str, ...]]:
-    cells = [row[column] for row in table.rows]
-    missing = [line for line, cell in zip(table.lines, cells, strict=True) if is_missing(cell)]
-    if missing:
+    """Return the class of every row, -1 where it is missing, and the names of the classes."""
+    every = [row[column] for row in table.rows]
+    cells = [cell for cell in every if not is_missing(cell)]
+    if not cells:
         raise DataError(
-            f"{path}: the label {table.names[column]!r} is missing in {len(missing)} rows, the "
-            f"first in line {missing[0]}; fill in or drop them"
+            f"{path}: the label {table.names[column]!r} is missing in all {len(every):,} rows; "
+            "name another column, or leave the label out"
         )
     numeric = all(_is_number(cell) for cell in cells)
     names = sorted(set(cells), key=(lambda c: (float(c), c)) if numeric else None)
@@ -212,4 +219,4 @@ def _classes(table: Table, column: int, path: Path) -> tuple[Array, tuple[str, .
             "rows; name a column with few values"
         )
     number = {name: i for i, name in enumerate(names)}
-    return np.array([number[cell] for cell in cells], np.int64), tuple(names)
+    return np.array([number.get(cell, UNLABELLED) for cell in every], np.int64), tuple(names)

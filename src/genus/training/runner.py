@@ -16,6 +16,7 @@ import torch
 from genus import registry
 from genus.capabilities import Fits, Trains, supports
 from genus.data.base import DataSet
+from genus.data.labelled import show_labels
 from genus.errors import CheckpointError, ConfigError, DataError, SpecError
 from genus.registry import check_missing
 from genus.training import rng
@@ -114,6 +115,7 @@ def train(
         if not resume:
             raise ConfigError("a new run needs a TrainConfig with a budget, such as steps=1000")
         config = folder.read_config().training
+    data = data if model.spec.classes else show_labels(data)
     check(model, data)
     config = settled(config, model)
     check_device(config)
@@ -155,11 +157,12 @@ def check(model: Any, data: DataSet) -> None:
     check_missing(model, data.missing, fit=True)
     if not len(data.train):
         raise DataError(f"the train split of {data.name} is empty")
-    if data.labelled is not None and not model.semi_supervised:
+    if data.labelled is not None and model.spec.classes and not model.semi_supervised:
         able = [name for name, cls in registry.list_models().items() if cls.semi_supervised]
         raise ConfigError(
             f"{model.name} cannot learn from examples without labels, and only {data.labelled:,} "
-            f"of {data.name} have one; take {', '.join(able)}, or leave labelled= (--labelled) out"
+            f"of {data.name} have one; take {', '.join(able)}, or drop those without (and leave "
+            "labelled=, --labelled, out)"
         )
 
 
