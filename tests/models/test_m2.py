@@ -18,7 +18,7 @@ def small(**options):
         for parameter in model.parameters():
             parameter += 0.3 * torch.randn_like(parameter)
     model.set_class_prior(torch.tensor([5, 2, 1]))
-    return model
+    return model.eval()  # without dropout, so that noise is the same in every call
 
 
 def examples(n, seed=0):
@@ -54,8 +54,8 @@ def test_no_classifier_gives_a_higher_bound_than_bayes_rule():
 
 
 def test_the_loss_of_labelled_and_unlabelled_examples_is_the_papers():
-    """Labelled rows: -L(x, y) - alpha log q(y | x); the others -U(x); a mean over all rows."""
-    model, x = small(alpha=4.0), examples(8)
+    """Labelled rows: -w L(x, y) - alpha log q(y | x); the others -U(x); weighed means of each."""
+    model, x = small(alpha=4.0, shown=0.25), examples(8)
     y = torch.tensor([-1, 2, -1, 0, -1, -1, 1, 1])
     shown = y >= 0
     told = model.objectives()[0].loss(Batch(x, y), noise(8))
@@ -63,7 +63,7 @@ def test_the_loss_of_labelled_and_unlabelled_examples_is_the_papers():
     unlabelled = model._elbo(x[~shown], None, eps[~shown]).value
     labelled = model._elbo(x[shown], y[shown], eps[shown]).value + model.log_prior_Y[y[shown]]
     log_q = model.class_log_prob(x)[shown, y[shown]]
-    nats = -(unlabelled.sum() + labelled.sum()) / 8 - 4.0 * log_q.mean()
+    nats = -(unlabelled.sum() + 0.25 * labelled.sum()) / (4 + 0.25 * 4) - 4.0 * log_q.mean()
     assert told["loss"].item() == pytest.approx(nats.item() / 6)
     assert float(told["classifier"]) == pytest.approx(-log_q.mean().item())
 
@@ -110,6 +110,8 @@ def test_the_classifier_learns_from_examples_without_labels():
 def test_wrong_options_and_data_are_refused():
     with pytest.raises(ConfigError, match=r"alpha=-1\.0 must not be below zero"):
         create("m2", SPEC, alpha=-1.0)
+    with pytest.raises(ConfigError, match=r"shown=-0\.5 must not be below zero"):
+        create("m2", SPEC, shown=-0.5)
     with pytest.raises(ConfigError, match="objective"):
         create("m2", SPEC, objective="iwae")
     with pytest.raises(SpecError, match="needs data with classes"):

@@ -4,7 +4,7 @@ r"""M2: a variational autoencoder with the class as a latent that some examples 
     q_\phi(y, z \mid x) = q_\phi(y \mid x)\, q_\phi(z \mid x, y)
 
 With :math:`\mathcal L(x, y)` the bound on :math:`\log p(x, y)`, an example with a label adds
-:math:`\mathcal L(x, y) + \alpha \log q_\phi(y \mid x)`, one without
+:math:`w \mathcal L(x, y) + \alpha \log q_\phi(y \mid x)`, one without
 
 .. math:: \mathcal U(x) = \sum_y q_\phi(y \mid x) \big(\mathcal L(x, y) - \log q_\phi(y \mid x)\big)
     \le \log p(x)
@@ -69,13 +69,19 @@ class M2(VariationalAutoencoder):
         """The bound that is climbed; M2 has the evidence lower bound alone."""
         network: Literal["auto", "mlp", "conv"] = "mlp"
         """Perceptrons or convolutions; every class of an example without a label takes a pass."""
+        shown: float = 0.01
+        """w, weight of the bound of a labelled example, which is seen far more often."""
+        dropout: float = 0.3
+        """Share of hidden units dropped in training: few labels are soon learnt by heart."""
         alpha: float = 10.0
         """Weight of log q(y | x) of a labelled example, beside a bound of weight 1."""
 
         def __post_init__(self) -> None:
             super().__post_init__()
-            if not self.alpha >= 0:
-                raise ConfigError(f"alpha={self.alpha} must not be below zero")
+            weights = {"alpha": self.alpha, "shown": self.shown}
+            wrong = [f"{k}={v} must not be below zero" for k, v in weights.items() if not v >= 0]
+            if wrong:
+                raise ConfigError("; ".join(wrong))
 
     config: Config
     semi_supervised = True
@@ -91,6 +97,11 @@ class M2(VariationalAutoencoder):
             self.classifier = ImageEncoder(spec.shape, 0, classes, c.features)
         else:
             self.classifier = perceptron([spec.dims, *[c.hidden] * c.depth, classes], c.dropout)
+
+    @classmethod
+    def suited(cls, spec: Spec, examples: int) -> dict[str, Any]:
+        """Return nothing: the defaults are for few labels, whatever the number of examples."""
+        return {}
 
     @classmethod
     def check_spec(cls, spec: Spec) -> None:
@@ -138,21 +149,28 @@ class M2(VariationalAutoencoder):
         self.require(y_B is not None, "labels in training, -1 for an example without", self.spec)
         assert y_B is not None
         eps_B1E, shown_B = noise.normal(1, self.latent_size), y_B >= 0
-        found = []
+        found, weights = [], []
         if bool(shown_B.any()):
             found.append(self._labelled_elbo(x[shown_B], y_B[shown_B], eps_B1E[shown_B]))
+            weights.append(self.config.shown * len(found[-1].kl))
         if not bool(shown_B.all()):
             found.append(self._elbo(x[~shown_B], None, eps_B1E[~shown_B]))
-        reconstruction_B = torch.cat([part.reconstruction for part in found])
-        kl_B1G = torch.cat([part.kl for part in found]).unsqueeze(1)
-        nats = elbo_loss(reconstruction_B.unsqueeze(1), kl_B1G, self.options, self.progress)
+            weights.append(len(found[-1].kl))
+        nats = sum(w * self._descended(part) for w, part in zip(weights, found, strict=True))
         told = self._classifier_loss(x[shown_B], y_B[shown_B])
+        loss = nats / max(sum(weights), 1e-9) + self.config.alpha * told["classifier"]
+        kl_B = torch.cat([part.kl.sum(1) for part in found])
         return {
-            "loss": (nats + self.config.alpha * told["classifier"]) / self.spec.dims,
-            "reconstruction": reconstruction_B.mean().detach(),
-            "kl": kl_B1G.sum(2).mean().detach(),
+            "loss": loss / self.spec.dims,
+            "reconstruction": torch.cat([part.reconstruction for part in found]).mean().detach(),
+            "kl": kl_B.mean().detach(),
             **{name: value.detach() for name, value in told.items()},
         }
+
+    def _descended(self, bound: Elbo) -> Tensor:
+        """Return minus the mean bound in nats, its divergence weighed as the options say."""
+        terms = bound.reconstruction.unsqueeze(1), bound.kl.unsqueeze(1)
+        return elbo_loss(*terms, self.options, self.progress)
 
     def _labelled_elbo(self, x: Tensor, y_L: Tensor, eps_L1E: Tensor) -> Elbo:
         """Return the bound on log p(x, y); what the class costs is -log p(y)."""

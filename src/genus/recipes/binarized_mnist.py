@@ -110,8 +110,8 @@ def fvsbn() -> Recipe:
     """FVSBN (Neal 1992; Frey, Hinton and Dayan 1996).
 
     Command: ``genus train fvsbn --data binarized-mnist --time-budget 2m``.
-    Cost: a minute on two cores, or two on one; more time does not help. Expected: 97.8 nats,
-    measured on one core.
+    Cost: two minutes on one core; half an hour gives the same. Expected: 97.8 nats, measured on
+    one core.
     """
     return half_an_hour("fvsbn", time_budget=120)
 
