@@ -21,10 +21,10 @@ CORE = $(VENV)/.core-installed
 DEV = $(VENV)/.dev-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types docs check clean
+.PHONY: help setup demo test exhaustive lint types docs check clean
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/python:
 	@$(PYTHON) -c '$(SUPPORTED)' 2>/dev/null || { \
@@ -52,6 +52,9 @@ demo: $(CORE) ## Train one model of each family on digits, compare them, write a
 test: $(DEV) ## Run all tests, one process per core.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
+exhaustive: $(DEV) ## Run the tests that `make test` leaves out.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m exhaustive tests
+
 lint: $(DEV) ## Check style, format and the direction of imports.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -64,7 +67,7 @@ docs: $(DEV) ## Build the documentation into site/; a broken link fails.
 	$(BIN)/python docs/build_models.py
 	$(BIN)/zensical build --clean --strict
 
-check: lint types docs test ## All of the above that CI runs.
+check: lint types docs test exhaustive ## All of the above that CI runs.
 
 clean: ## Remove the environment, caches and what was built; runs/ stays.
 	rm -rf $(VENV) .cache build dist site docs/models src/*.egg-info

@@ -9,12 +9,28 @@ SIBLINGS = {"iwae": "vae", "beta-vae": "vae", "vampprior-vae": "vae", "iaf-vae":
 """Models that differ from another in the defaults of options, whose choices are verified there."""
 
 
+LONG = (
+    "pixelcnn++", "pixelsnail", "pixel-transformer", "draw", "ladder-vae", "dbn", "vae", "m2",
+)  # fmt: skip
+"""Models on which the whole kit takes more than half a minute of a core."""
+
+
+def conforms(name, *, quick):
+    report = verify(name, quick=quick)
+    assert report.passed, str(report)
+    assert len({finding.spec for finding in report.findings}) >= 4
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", registry.list_models())
 def test_a_registered_model_conforms(name):
-    report = verify(name, quick=name in SIBLINGS)
-    assert report.passed, str(report)
-    assert len({finding.spec for finding in report.findings}) >= 4
+    conforms(name, quick=name in SIBLINGS or name in LONG)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("name", LONG)
+def test_a_model_conforms_on_every_spec_and_with_every_choice(name):
+    conforms(name, quick=False)
 
 
 @pytest.mark.parametrize(("name", "other"), SIBLINGS.items())
