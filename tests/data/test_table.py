@@ -161,6 +161,15 @@ def test_rows_without_a_label_are_for_training_and_the_others_are_divided_as_eve
     assert "32 of 34 training examples have labels" in data.notes
 
 
+def test_labels_and_cells_may_be_missing_at_once(csv):
+    text = "x,y,kind\n" + "".join(f"{i},{i % 7},{'ab'[i % 2]}\n" for i in range(40))
+    data = load_data(csv(text + "41,5,?\n,6,a\n,7,\n"), label="kind")
+    assert data.missing.cells == 2
+    batch = data.train.batch(torch.arange(len(data.train)))
+    assert batch.known.shape == batch.x.shape
+    assert len(data.train) > len(show_labels(data).train)
+
+
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [

@@ -53,12 +53,6 @@ class PartlyLabelled:
     def __len__(self) -> int:
         return len(self.y)
 
-    @property
-    def known(self) -> Tensor | None:
-        """Which entries of the examples are not missing, ``(N, *shape)``; None where all are."""
-        known: Tensor | None = getattr(self.split, "known", None)
-        return known
-
     def batch(self, rows: Tensor, *, generator: torch.Generator | None = None) -> Batch:
         """Return the examples of these rows, with -1 for the label of one that has none."""
         import torch
