@@ -115,7 +115,8 @@ def train(
         if not resume:
             raise ConfigError("a new run needs a TrainConfig with a budget, such as steps=1000")
         config = folder.read_config().training
-    data = data if model.spec.classes else show_labels(data)
+    if getattr(model, "spec", None) is not None and not model.spec.classes:
+        data = show_labels(data)  # labels say nothing to it, so every example comes once
     check(model, data)
     config = settled(config, model)
     check_device(config)
