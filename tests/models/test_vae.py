@@ -121,3 +121,14 @@ def test_bad_choices_are_all_named_at_once() -> None:
         create("vae", Spec(shape=(4,)), network="conv")
     with pytest.raises(ValueError, match="choose bernoulli"):
         create("vae", Spec(shape=(4,), levels=3), likelihood="bernoulli")
+
+
+def test_convolutions_drop_features_as_perceptrons_drop_units() -> None:
+    spec = Spec(shape=(1, 8, 8), levels=2)
+    for network in ("conv", "mlp"):
+        torch.manual_seed(0)
+        options = {"latents": 2, "features": 4, "hidden": 8, "network": network, "dropout": 0.5}
+        model = loud(spec, **options)
+        z = torch.zeros(1, 2).double()
+        assert not torch.equal(model.train().decode(z).mean, model.decode(z).mean), network
+        assert torch.equal(model.eval().decode(z).mean, model.decode(z).mean), network

@@ -132,8 +132,8 @@ class VariationalAutoencoder(LatentVariable):
         c, spec, labels, P = self.config, self.spec, self.spec.classes or 0, self.likelihood.width
         if self.convolutional:
             return (
-                ImageEncoder(spec.shape, labels, width, c.features),
-                ImageDecoder(c.latents + labels, spec.shape, P, c.features),
+                ImageEncoder(spec.shape, labels, width, c.features, c.dropout),
+                ImageDecoder(c.latents + labels, spec.shape, P, c.features, c.dropout),
             )
         sizes = [c.hidden] * c.depth
         return (

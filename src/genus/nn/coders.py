@@ -99,18 +99,29 @@ class ImageEncoder(nn.Module):
         extra: size of the vector beside the image; may be 0.
         outputs: size of the result.
         features: at the finest scale; doubled with every halving, up to fourfold.
+        dropout: share of hidden features dropped in training.
     """
 
-    def __init__(self, shape: tuple[int, ...], extra: int, outputs: int, features: int) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        extra: int,
+        outputs: int,
+        features: int,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         C, H, W = shape
         sizes = pyramid(H, W)
         widths = [features * min(2**i, 4) for i in range(len(sizes))]
-        layers: list[nn.Module] = [nn.Conv2d(C, widths[0], 3, padding=1), ResidualBlock(widths[0])]
+        layers: list[nn.Module] = [nn.Conv2d(C, widths[0], 3, padding=1)]
+        layers.append(ResidualBlock(widths[0], dropout=dropout))
         for inputs, width in pairwise(widths):
-            layers += [nn.Conv2d(inputs, width, 3, stride=2, padding=1), ResidualBlock(width)]
+            layers.append(nn.Conv2d(inputs, width, 3, stride=2, padding=1))
+            layers.append(ResidualBlock(width, dropout=dropout))
         self.maps = nn.Sequential(*layers, nn.SiLU())
-        self.head = perceptron([widths[-1] * sizes[-1][0] * sizes[-1][1] + extra, 256, outputs])
+        flat = widths[-1] * sizes[-1][0] * sizes[-1][1] + extra
+        self.head = perceptron([flat, 256, outputs], dropout)
 
     def forward(self, x_BCHW: Tensor, extra_BD: Tensor) -> Tensor:
         """Return ``(B, outputs)``."""
@@ -127,18 +138,27 @@ class ImageDecoder(nn.Module):
         shape: (C, H, W).
         outputs: P, parameters of one entry.
         features: at the finest scale; doubled with every halving, up to fourfold.
+        dropout: share of hidden features dropped in training.
     """
 
-    def __init__(self, inputs: int, shape: tuple[int, ...], outputs: int, features: int) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        shape: tuple[int, ...],
+        outputs: int,
+        features: int,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         C, H, W = shape
         self.sizes = pyramid(H, W)[::-1]
         widths = [features * min(2**i, 4) for i in range(len(self.sizes))][::-1]
         self.start = (widths[0], *self.sizes[0])
-        self.head = perceptron([inputs, 256, widths[0] * self.sizes[0][0] * self.sizes[0][1]])
-        self.coarsest = ResidualBlock(widths[0])
+        flat = widths[0] * self.sizes[0][0] * self.sizes[0][1]
+        self.head = perceptron([inputs, 256, flat], dropout)
+        self.coarsest = ResidualBlock(widths[0], dropout=dropout)
         self.stages = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(a, b, 3, padding=1), ResidualBlock(b))
+            nn.Sequential(nn.Conv2d(a, b, 3, padding=1), ResidualBlock(b, dropout=dropout))
             for a, b in pairwise(widths)
         )
         self.last = nn.Conv2d(widths[-1], C * outputs, 3, padding=1)
