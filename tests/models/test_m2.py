@@ -112,6 +112,8 @@ def test_wrong_options_and_data_are_refused():
         create("m2", SPEC, alpha=-1.0)
     with pytest.raises(ConfigError, match=r"shown=-0\.5 must not be below zero"):
         create("m2", SPEC, shown=-0.5)
+    with pytest.raises(ConfigError, match="samples=3 must be 1"):
+        create("m2", SPEC, samples=3)
     with pytest.raises(ConfigError, match="objective"):
         create("m2", SPEC, objective="iwae")
     with pytest.raises(SpecError, match="needs data with classes"):

@@ -309,13 +309,13 @@ class DeepBelief(Annealed, Model):
         with torch.no_grad():
             states = self.up(batch.x, noise.uniform(self.hidden_units()), index + 1)
             below = states[index - 1][0] if index else batch.x.flatten(1)
-            dreamt_h, dreamt_below = self._dream(index, len(batch), noise)
+            dreamt_h, dreamt_below = self._dream(index, noise)
         wake = wake_loss(self.directed()[index][1], states[index][0], below)
         sleep = -log_bernoulli(self.rise(index, dreamt_below), dreamt_h).mean()
         told = {"wake": wake.detach(), "sleep": sleep.detach()}
         return {"loss": (wake + sleep) / below.shape[1], **told}
 
-    def _dream(self, index: int, n: int, noise: Noise) -> tuple[Tensor, Tensor]:
+    def _dream(self, index: int, noise: Noise) -> tuple[Tensor, Tensor]:
         """Return hidden and visible states of a lower machine, drawn downwards from the chains."""
         chains = self.top.chains[0]
         h_BH = chains[(noise.uniform() * len(chains)).long()].to(self.dtype)

@@ -321,13 +321,21 @@ class LatentVariable(Model, abc.ABC):
         return Completion(filled, False, f"pseudo-Gibbs, {SWEEPS} sweeps")
 
     def features(self, x: Tensor) -> Tensor:
-        """Return ``(B, E)``, the posterior's centre; averaged over classes by their prior."""
+        """Return ``(B, E)``, the posterior's centre, with classes averaged over them.
+
+        Raises:
+            SpecError: the input does not fit the Spec.
+        """
         self.check_inputs(x, None)
         if self.spec.classes is None:
             return self.encode(x).centre
         labels = [torch.full((len(x),), c, device=x.device) for c in range(self.spec.classes)]
         means_YBE = torch.stack([self.encode(x, y_B).centre for y_B in labels])
-        return torch.einsum("ybe,y->be", means_YBE, self.log_prior_Y.exp())
+        return torch.einsum("ybe,by->be", means_YBE, self._class_share(x))
+
+    def _class_share(self, x: Tensor) -> Tensor:
+        """Return ``(B, Y)``, the weights of classes where something is averaged over them."""
+        return self.log_prior_Y.exp().expand(len(x), -1)
 
 
 def each(y: Tensor | None, k: int) -> Tensor | None:

@@ -80,6 +80,10 @@ class M2(VariationalAutoencoder):
             super().__post_init__()
             weights = {"alpha": self.alpha, "shown": self.shown}
             wrong = [f"{k}={v} must not be below zero" for k, v in weights.items() if not v >= 0]
+            if self.samples != 1:
+                wrong.append(
+                    f"samples={self.samples} must be 1: each class of an example has a draw"
+                )
             if wrong:
                 raise ConfigError("; ".join(wrong))
 
@@ -94,7 +98,7 @@ class M2(VariationalAutoencoder):
         c, classes = self.config, spec.classes or 0
         self.classifier: nn.Module
         if self.convolutional:
-            self.classifier = ImageEncoder(spec.shape, 0, classes, c.features)
+            self.classifier = ImageEncoder(spec.shape, 0, classes, c.features, c.dropout)
         else:
             self.classifier = perceptron([spec.dims, *[c.hidden] * c.depth, classes], c.dropout)
 
@@ -131,18 +135,8 @@ class M2(VariationalAutoencoder):
     def _class_law(self, x: Tensor, joint_BY: Tensor) -> Tensor:
         return self.class_log_prob(x)
 
-    def features(self, x: Tensor) -> Tensor:
-        """Return ``(B, E)``, the posterior's centre, averaged over classes by the classifier.
-
-        Raises:
-            SpecError: the input does not fit the Spec.
-        """
-        share_BY = self.class_log_prob(x).exp()
-        labels = range(share_BY.shape[1])
-        centre_YBE = [
-            self.encode(x, torch.full((len(x),), y, device=x.device)).centre for y in labels
-        ]
-        return torch.einsum("by,ybe->be", share_BY, torch.stack(centre_YBE))
+    def _class_share(self, x: Tensor) -> Tensor:
+        return self.class_log_prob(x).exp()
 
     def _loss(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
         x, y_B = batch.x, batch.y
