@@ -142,6 +142,26 @@ def check_missing(model: Any, missing: object | None, *, fit: bool) -> None:
     )
 
 
+def check_labelled(model: Any, spec: Spec, labelled: int | None) -> None:
+    """Raise unless a model can learn where not all training examples have labels.
+
+    Args:
+        model: an instance or a class.
+        spec: what it is made for; without classes it looks at no label.
+        labelled: how many have one; None where all or none are meant to.
+
+    Raises:
+        SpecError: it cannot; the message names the models that can.
+    """
+    if labelled is None or spec.classes is None or model.semi_supervised:
+        return
+    able = [name for name, cls in list_models().items() if cls.semi_supervised]
+    raise SpecError(
+        f"{model.name} cannot learn from examples without labels, and only {labelled:,} have one; "
+        f"take {', '.join(able)}, or drop those without (and leave labelled=, --labelled, out)"
+    )
+
+
 def _takes_missing(model: Any, fit: bool) -> bool:
     from genus.capabilities import Fits, Marginalises, supports
 

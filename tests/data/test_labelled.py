@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from genus.data import ArraySplit, load_data
-from genus.data.labelled import UNLABELLED, PartlyLabelled, keep_labels, show_labels
+from genus.data.labelled import UNLABELLED, Alternating, alternate, keep_labels, show_labels
 from genus.errors import ConfigError, DataError
 
 
@@ -13,8 +13,15 @@ def whole(n=40, classes=4):
     return ArraySplit(x, x.flatten() % classes)
 
 
+def alternating(*shown):
+    split = whole()
+    y = torch.full((40,), UNLABELLED)
+    y[list(shown)] = split.y[list(shown)]
+    return Alternating(split, y)
+
+
 def test_every_example_comes_once_without_and_the_labelled_ones_often_with_their_label():
-    split = PartlyLabelled(whole(), torch.tensor([3, 10]))
+    split = alternating(3, 10)
     batch = split.batch(torch.arange(len(split)))
     hidden = batch.y == UNLABELLED
     assert batch.x[hidden].flatten().tolist() == list(range(40))
@@ -25,10 +32,18 @@ def test_every_example_comes_once_without_and_the_labelled_ones_often_with_their
 
 
 def test_rows_come_in_any_order():
-    split = PartlyLabelled(whole(), torch.tensor([3, 10]))
+    split = alternating(3, 10)
     rows = torch.tensor([41, 0, 79, 39])
     assert split.batch(rows).x.flatten().tolist() == [10, 0, 10, 39]
     assert split.batch(rows).y.tolist() == [2, -1, 2, -1]
+
+
+def test_data_show_every_example_once_and_training_takes_them_in_turns():
+    data = load_data("digits", labelled=30)
+    assert len(data.train) == 1257
+    assert int((data.train.y != UNLABELLED).sum()) == 30
+    assert len(alternate(data).train) == 1257 + 42 * 30
+    assert alternate(load_data("digits")).train.y.min() == 0  # as it was
 
 
 def test_the_kept_labels_are_balanced_and_others_are_hidden_from_training_alone():
@@ -43,9 +58,9 @@ def test_the_kept_labels_are_balanced_and_others_are_hidden_from_training_alone(
 
 def test_a_seed_chooses_and_the_source_loads_the_same_again():
     first, other = load_data("digits", labelled=30), load_data("digits", labelled=30, seed=1)
-    assert not torch.equal(first.train.labelled_L, other.train.labelled_L)
+    assert not torch.equal(first.train.y, other.train.y)
     again = load_data(**other.source)
-    assert torch.equal(again.train.labelled_L, other.train.labelled_L)
+    assert torch.equal(again.train.y, other.train.y)
 
 
 def test_hidden_labels_can_be_shown_again():
@@ -67,3 +82,14 @@ def test_hidden_labels_can_be_shown_again():
 def test_impossible_numbers_of_labels_are_refused(name, labelled, kind, words):
     with pytest.raises(kind, match=words):
         load_data(name, labelled=labelled)
+
+
+def test_some_of_the_labels_that_a_table_has_can_be_hidden(tmp_path):
+    rows = "".join(f"{i % 9},{i % 7},{('a', 'b', '')[i % 3]}\n" for i in range(90))
+    (tmp_path / "t.csv").write_text("x,y,kind\n" + rows)
+    data = load_data(tmp_path / "t.csv", label="kind")
+    few = load_data(tmp_path / "t.csv", label="kind", labelled=10)
+    assert (data.labelled, few.labelled) == (48, 10)
+    assert few.class_counts("train").tolist() == [5, 5]
+    assert show_labels(few).labelled == 48
+    assert torch.equal(show_labels(few).train.y, data.train.y)

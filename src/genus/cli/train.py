@@ -98,7 +98,7 @@ def _fresh(
     reading: DataOptions,
 ) -> Plan:
     """Return the plan of a new run, or raise one error with all that is wrong."""
-    from genus.registry import check_missing, get
+    from genus.registry import check_labelled, check_missing, get
 
     labelled = classes[1]
     conditional = classes[0] or labelled is not None
@@ -124,6 +124,7 @@ def _fresh(
         raise UsageError(f"--conditional needs labels, but {found.name} has none; leave it out")
     _check_spec(cls, spec, found)
     check_missing(cls, found.missing, fit=True)
+    check_labelled(cls, spec, found.labelled)
     suited = _suited(cls.name, spec, len(found.train), sets or {})
     built = build_model(cls.name, spec, suited, config.seed)
     return Plan(built, found, config, out or _free(cls.name, found.name), False)

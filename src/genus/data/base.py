@@ -197,9 +197,7 @@ class DataSet:
         """What is missing: how many cells, in which columns; None where every cell is known."""
         from genus.data.missing import count_missing
 
-        # A split that shows examples more than once holds them, each once, in another.
-        once = [getattr(part, "split", part) for part in self.splits.values()]
-        masks = ((len(part), getattr(part, "known", None)) for part in once)
+        masks = ((len(part), getattr(part, "known", None)) for part in self.splits.values())
         return count_missing(masks, self.spec.dims, self.value_names)
 
     @property

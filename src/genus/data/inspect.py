@@ -11,7 +11,6 @@ from typing import Any
 from genus.data.base import DataSet, iterate
 from genus.data.catalogue import _refuse, existing, folder_rules, known_name, load_data
 from genus.data.download import Progress
-from genus.data.labelled import show_labels
 from genus.errors import DataError
 
 
@@ -138,7 +137,6 @@ def _inspect_folder(path: Path, rules: Any, seed: int, progress: Progress | None
 
 def report(data: DataSet) -> DataReport:
     """Return the report of a data set that has been loaded."""
-    data = show_labels(data)  # every example once
     low, high, hashes = _scan(data)
     labelled = data.spec.classes is not None
     return DataReport(

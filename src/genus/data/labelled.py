@@ -18,49 +18,78 @@ if TYPE_CHECKING:  # torch takes seconds to import, and listing data sets does n
 UNLABELLED = -1
 """The label of an example without one."""
 SHARE = 0.5
-"""Share of the rows of a `PartlyLabelled` split that have labels."""
+"""Share of the rows of an `Alternating` split that have labels."""
 
 
-class PartlyLabelled:
+class Relabelled:
+    """A split with other labels; what they were is still in ``split``.
+
+    Args:
+        split: the examples.
+        y_N: a label for each, -1 for none.
+    """
+
+    def __init__(self, split: Split, y_N: Tensor) -> None:
+        self.split, self.y = split, y_N
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    @property
+    def known(self) -> Tensor | None:
+        """Which entries are not missing, ``(N, *shape)``; None where all are."""
+        known: Tensor | None = getattr(self.split, "known", None)
+        return known
+
+    def batch(self, rows: Tensor, *, generator: torch.Generator | None = None) -> Batch:
+        """Return the examples of these rows."""
+        return replace(self.split.batch(rows, generator=generator), y=self.y[rows])
+
+
+class Alternating:
     """All examples without labels, then the labelled ones with theirs, again and again.
 
     With 100 labels among 50,000 examples few batches would have a label at all. Here about half of
     the rows have one, so every batch has some; a model weighs the two halves as it likes.
 
     Args:
-        split: the examples, with labels.
-        labelled_L: the rows that keep them.
+        split: the examples, with -1 for the label of one that has none.
+        y_N: these labels.
 
     Example:
         >>> import numpy, torch
         >>> from genus.data import ArraySplit
-        >>> whole = ArraySplit(numpy.arange(6).reshape(3, 2), numpy.array([0, 1, 1]))
-        >>> part = PartlyLabelled(whole, torch.tensor([2]))
-        >>> part.batch(torch.arange(len(part))).y.tolist()
+        >>> y = numpy.array([-1, -1, 1])
+        >>> split = Alternating(ArraySplit(numpy.zeros((3, 2), int), y), torch.tensor(y))
+        >>> split.batch(torch.arange(len(split))).y.tolist()
         [-1, -1, -1, 1, 1, 1]
     """
 
-    def __init__(self, split: Split, labelled_L: Tensor) -> None:
+    def __init__(self, split: Split, y_N: Tensor) -> None:
         import torch
 
-        self.split, self.labelled_L = split, labelled_L
-        wanted = len(split) * SHARE / (1 - SHARE) / len(labelled_L)
-        self.repeats = max(1, round(wanted))
-        y_L = split.batch(labelled_L).y
-        assert y_L is not None
-        self.y = torch.cat([torch.full((len(split),), UNLABELLED), y_L.repeat(self.repeats)])
+        rows_L = (y_N != UNLABELLED).nonzero().flatten()
+        repeats = max(1, round(len(split) * SHARE / (1 - SHARE) / len(rows_L)))
+        nothing = torch.full((len(split),), UNLABELLED)
+        self.split = split
+        self.rows = torch.cat([torch.arange(len(split)), rows_L.repeat(repeats)])
+        self.y = torch.cat([nothing, y_N[rows_L].repeat(repeats)])
 
     def __len__(self) -> int:
         return len(self.y)
 
     def batch(self, rows: Tensor, *, generator: torch.Generator | None = None) -> Batch:
-        """Return the examples of these rows, with -1 for the label of one that has none."""
-        import torch
+        """Return the examples of these rows, half of them with labels."""
+        found = self.split.batch(self.rows[rows], generator=generator)
+        return replace(found, y=self.y[rows])
 
-        n = len(self.split)
-        again_B = self.labelled_L[(rows - n).clamp(min=0) % len(self.labelled_L)]
-        found = self.split.batch(torch.where(rows < n, rows, again_B), generator=generator)
-        return Batch(found.x, self.y[rows], found.known)
+
+def alternate(data: DataSet) -> DataSet:
+    """Return data of which not all training examples have labels as training takes them."""
+    if data.labelled is None:
+        return data
+    train = Alternating(data.train, _labels(data))
+    return replace(data, splits={**data.splits, "train": train})
 
 
 def keep_labels(data: DataSet, labels: int, seed: int = 0) -> DataSet:
@@ -81,55 +110,56 @@ def keep_labels(data: DataSet, labels: int, seed: int = 0) -> DataSet:
         >>> from genus.data import load_data
         >>> data = keep_labels(load_data("digits"), 50)
         >>> data.labelled, data.class_counts("train").tolist()[:3]
-        (50, [125, 125, 125])
+        (50, [5, 5, 5])
     """
+    import torch
+
     if data.spec.classes is None:
         raise DataError(f"{data.name} has no labels to keep some of; name their column (label=)")
-    y_N = getattr(data.train, "y", None)
-    y_N = as_arrays(data.train).y if y_N is None else y_N
-    assert y_N is not None
-    rows_L = balanced_rows(y_N, labels, seed)
+    y_N = _labels(data)
+    there = (y_N != UNLABELLED).nonzero().flatten()
+    rows_L = there[balanced_rows(y_N[there], labels, seed)]
+    kept_N = torch.full_like(y_N, UNLABELLED)
+    kept_N[rows_L] = y_N[rows_L]
     note = f"{labels:,} of {len(y_N):,} training examples keep their labels (seed {seed})"
     return replace(
         data,
-        splits={**data.splits, "train": PartlyLabelled(data.train, rows_L)},
+        splits={**data.splits, "train": Relabelled(data.train, kept_N)},
         labelled=labels,
         notes=(*data.notes, note),
     )
 
 
-def part_by_label(data: DataSet) -> DataSet:
-    """Return data of which a training label may be -1 with both halves of them in every batch."""
-    y_N = getattr(data.train, "y", None)
-    if y_N is None or not bool((y_N == UNLABELLED).any()):
-        return data
-    rows_L = (y_N != UNLABELLED).nonzero().flatten()
-    note = f"{len(rows_L):,} of {len(y_N):,} training examples have labels"
-    return replace(
-        data,
-        splits={**data.splits, "train": PartlyLabelled(data.train, rows_L)},
-        labelled=len(rows_L),
-        notes=(*data.notes, note),
-    )
-
-
 def show_labels(data: DataSet) -> DataSet:
-    """Return the data with every training example once, and the labels that `keep_labels` hid.
-
-    Labels that were never there stay -1, and the data say so (``labelled``).
+    """Return the data with the labels that `keep_labels` hid; those never there stay -1.
 
     Example:
         >>> from genus.data import load_data
         >>> show_labels(keep_labels(load_data("digits"), 50)).labelled is None
         True
     """
-    train = data.train
-    if not isinstance(train, PartlyLabelled):
+    if not isinstance(data.train, Relabelled):
         return data
-    y_N = getattr(train.split, "y", None)
-    lacking = y_N is not None and bool((y_N == UNLABELLED).any())
-    splits = {**data.splits, "train": train.split}
-    return replace(data, splits=splits, labelled=data.labelled if lacking else None)
+    shown = replace(data, splits={**data.splits, "train": data.train.split}, labelled=None)
+    return count_labels(shown)
+
+
+def count_labels(data: DataSet) -> DataSet:
+    """Return the data with a count of training labels, and a note, where some are -1."""
+    y_N = _labels(data)
+    there = int((y_N != UNLABELLED).sum())
+    if there == len(y_N):
+        return data
+    note = f"{there:,} of {len(y_N):,} training examples have labels"
+    return replace(data, labelled=there, notes=tuple(dict.fromkeys((*data.notes, note))))
+
+
+def _labels(data: DataSet) -> Tensor:
+    """Return the labels of the train split, ``(N,)``."""
+    y_N = getattr(data.train, "y", None)
+    y_N = as_arrays(data.train).y if y_N is None else y_N
+    assert y_N is not None
+    return y_N
 
 
 def balanced_rows(y_N: Tensor, n: int, seed: int) -> Tensor:

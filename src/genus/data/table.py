@@ -12,7 +12,7 @@ import numpy as np
 from genus.data.arrays import make
 from genus.data.base import Array, DataSet
 from genus.data.folder_index import list_problems
-from genus.data.labelled import UNLABELLED, part_by_label
+from genus.data.labelled import UNLABELLED, count_labels
 from genus.data.places import read_plain
 from genus.data.splitting import divide
 from genus.data.values import to_values
@@ -72,8 +72,8 @@ def load_csv(path: Path, levels: int | None, seed: int, label: str | None = None
     parts = {name: shown[rows] for name, rows in parts.items()}
     if y is not None:
         parts["train"] = np.union1d(parts["train"], np.flatnonzero(y == UNLABELLED))
-    names = tuple(table.names[i] for i in kept)
-    return part_by_label(make(path, values, y, parts, labels, names))
+    found = make(path, values, y, parts, labels, tuple(table.names[i] for i in kept))
+    return found if y is None else count_labels(found)
 
 
 def _without_empty(table: Table, columns: list[int], path: Path) -> tuple[Table, tuple[str, ...]]:

@@ -16,9 +16,8 @@ import torch
 from genus import registry
 from genus.capabilities import Fits, Trains, supports
 from genus.data.base import DataSet
-from genus.data.labelled import show_labels
+from genus.data.labelled import alternate
 from genus.errors import CheckpointError, ConfigError, DataError, SpecError
-from genus.registry import check_missing
 from genus.training import rng
 from genus.training.atomic import explained, write_bytes
 from genus.training.checkpoint import newest_valid, restore, save, set_aside
@@ -115,9 +114,8 @@ def train(
         if not resume:
             raise ConfigError("a new run needs a TrainConfig with a budget, such as steps=1000")
         config = folder.read_config().training
-    if getattr(model, "spec", None) is not None and not model.spec.classes:
-        data = show_labels(data)  # labels say nothing to it, so every example comes once
     check(model, data)
+    data = alternate(data) if model.spec.classes else data
     config = settled(config, model)
     check_device(config)
     if not resume:
@@ -143,7 +141,8 @@ def check(model: Any, data: DataSet) -> None:
 
     Raises:
         ConfigError: it neither trains nor fits, or has no name to be loaded by.
-        SpecError: it was built for other data, or entries are missing and it cannot do without.
+        SpecError: it was built for other data, or entries or labels are missing and it cannot do
+            without.
         DataError: there is nothing to train on.
     """
     if not supports(model, Trains) and not supports(model, Fits):
@@ -155,16 +154,10 @@ def check(model: Any, data: DataSet) -> None:
         )
     if model.spec not in (data.spec, data.spec.unconditional()):
         raise SpecError(f"the model was built for {model.spec}, but {data.name} has {data.spec}")
-    check_missing(model, data.missing, fit=True)
+    registry.check_missing(model, data.missing, fit=True)
+    registry.check_labelled(model, model.spec, data.labelled)
     if not len(data.train):
         raise DataError(f"the train split of {data.name} is empty")
-    if data.labelled is not None and model.spec.classes and not model.semi_supervised:
-        able = [name for name, cls in registry.list_models().items() if cls.semi_supervised]
-        raise ConfigError(
-            f"{model.name} cannot learn from examples without labels, and only {data.labelled:,} "
-            f"of {data.name} have one; take {', '.join(able)}, or drop those without (and leave "
-            "labelled=, --labelled, out)"
-        )
 
 
 def _prepare(folder: RunFolder, record: Mapping[str, Any], resume: bool) -> bool:
