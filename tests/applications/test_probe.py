@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 
 from genus.applications import extract_features, linear_probe, value_probe
 from genus.applications.extract import raw_values
-from genus.applications.linear import Scaler, fit_linear
+from genus.applications.linear import Scaler, Whitener, fit_linear
 from genus.errors import ConfigError, DataError, SpecError, TrainingError
 from genus.spec import Spec
 
@@ -72,11 +72,9 @@ def test_the_probe_is_scikit_learns_at_the_chosen_strength() -> None:
 @pytest.mark.parametrize("classes", [2, 3])
 def test_as_a_layer_it_says_the_same(classes: int) -> None:
     data = blobs((200, 60, 60), classes)
-    scaler = Scaler(data.train.x.numpy())
-    x = scaler(data.valid.x.numpy())
-    fit = fit_linear(
-        scaler(data.train.x.numpy()), data.train.y.numpy(), x, data.valid.y.numpy(), [1e-2]
-    )
+    train, valid = data.train.x.numpy(), data.valid.x.numpy()
+    fit = fit_linear(train, data.train.y.numpy(), valid, data.valid.y.numpy(), [1e-2])
+    x = fit.scaler(valid)
     weight, bias = fit.layer(5)
     logits = torch.from_numpy(x @ weight.T + bias)
     expected = fit.machine.predict_proba(x)
@@ -116,6 +114,41 @@ def test_a_constant_column_is_dropped_even_where_rounding_makes_it_vary() -> Non
     scaled = Scaler(x)(x)
     assert np.abs(scaled[:, 0]).max() == 0
     assert scaled[:, 1].std() == pytest.approx(1)
+
+
+def test_white_columns_are_uncorrelated_and_axes_that_do_not_vary_are_left_out() -> None:
+    """Of five columns one is constant and one the sum of two others."""
+    z = np.random.default_rng(0).normal(size=(5000, 3)).astype(np.float32)
+    x = np.stack([1e4 * z[:, 0], z[:, 1], z[:, 2], z[:, 1] + z[:, 2], np.ones(5000)], 1)
+    white = Whitener(x.astype(np.float32))(x.astype(np.float32))
+    assert white.shape == (5000, 3)
+    np.testing.assert_allclose(np.cov(white.T, ddof=0), np.eye(3), atol=1e-4)
+
+
+def test_what_tells_classes_apart_is_found_however_little_it_varies() -> None:
+    """Two columns differ by a ten-thousandth of their deviation, and by that classes differ."""
+    rng = np.random.default_rng(0)
+
+    def part(n: int):
+        y, common = rng.integers(2, size=n), rng.normal(size=n)
+        other = common + 1e-4 * (2 * y - 1 + 0.3 * rng.normal(size=n))
+        return np.stack([common, other], 1).astype(np.float32), y
+
+    data = dataset(
+        Spec(shape=(2,), classes=2),
+        {"train": part(500), "valid": part(200), "test": part(200)},
+    )
+    probe = value_probe(data)
+    assert probe.whitened
+    assert probe.accuracy > 0.98
+    x, y = data.train.x.numpy(), data.train.y.numpy()
+    valid = data.valid.x.numpy(), data.valid.y.numpy()
+    plain = fit_linear(x, y, *valid, scalers=[Scaler])
+    assert max(plain.valid.values()) < 0.7
+
+
+def test_of_equally_good_scalings_the_plain_one_is_taken() -> None:
+    assert not value_probe(blobs()).whitened
 
 
 def test_what_cannot_be_probed(plane) -> None:

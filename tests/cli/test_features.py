@@ -75,7 +75,7 @@ def test_a_probe_stands_beside_that_of_the_pixels(cli, run):
     ours, pixels = answer.json["probes"]
     assert set(ours) == {
         "of", "features", "classes", "labels", "strength", "valid", "accuracy", "standard_error",
-        "tested", "converged", "seed",
+        "tested", "converged", "seed", "whitened",
     }  # fmt: skip
     assert (ours["of"], ours["features"]) == ("features of autoencoder", 12)
     assert (pixels["of"], pixels["features"], pixels["tested"]) == ("raw pixels", 64, 360)
@@ -88,7 +88,7 @@ def test_a_probe_stands_beside_that_of_the_pixels(cli, run):
 def test_a_probe_in_words(cli, run):
     answer = cli("features", run, "--probe", "--labels", 100, "--seed", 3)
     assert answer.code == 0, answer.err
-    assert "100 labels of 10 classes; strength chosen on valid" in answer.out
+    assert "100 labels of 10 classes; scaling and strength chosen on valid" in answer.out
     assert re.search(r"raw pixels\s+64 .* ± ", answer.out)
     assert answer.last == f"next: genus train classifier --from {run}"
 

@@ -131,6 +131,44 @@ def test_few_states_are_summed_whichever_layer_is_smaller():
         assert found.estimate == pytest.approx(float((-energy).logsumexp(0).detach()), abs=1e-9)
 
 
+def test_a_machine_turned_over_is_the_same_machine():
+    plain = machine().machine()
+    turned = plain.turned()
+    assert float((plain.log_partition() - turned.log_partition()).detach()) == pytest.approx(0, abs=1e-9)
+    h = torch.ones(3, 16).double()
+    assert torch.allclose(turned.free_energy((h,)), plain.hidden_free_energy(h))
+    assert [machine(g).machine().can_be_turned for g in SHAPES_OF_GROUPS] == [True, False, False]
+
+
+SHAPES_OF_GROUPS = (((4, 2),), ((4, 3),), ((4, 2), (1, 2)))
+
+
+def test_of_two_paths_the_shorter_is_taken(monkeypatch):
+    lengths, used = {}, []
+    schedule, run = annealing._Path.schedule, annealing._Path.run
+
+    def measured(path, noise, steps):
+        betas, length = schedule(path, noise, steps)
+        lengths[len(path.base[0])] = length
+        return betas, length
+
+    monkeypatch.setattr(annealing._Path, "schedule", measured)
+    monkeypatch.setattr(
+        annealing._Path,
+        "run",
+        lambda path, *args: used.append(len(path.base[0])) or run(path, *args),
+    )
+    block = machine(size=0.8)
+    for each in (block.machine(), block.machine().turned()):
+        starts = (torch.zeros(9, len(each.groups[0].bias_N)),)
+        generator = torch.Generator().manual_seed(0)
+        found = log_partition(each, starts, steps=50, generator=generator, exact=False)
+        assert abs(found.estimate - float(each.log_partition())) < 5 * found.standard_error
+        assert set(lengths) == {16, 24}
+        shorter = min(lengths, key=lambda side: lengths[side])
+        assert used[-2:] == [shorter] * 2  # forwards and backwards
+
+
 def test_too_few_chains_are_refused():
     with pytest.raises(ConfigError, match="chains=1"):
         annealed(machine(), 10, chains=1)

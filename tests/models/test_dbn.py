@@ -10,6 +10,7 @@ import genus
 from genus.capabilities import Completes, Energy, EnergyBounded, Features, supports
 from genus.errors import ConfigError, SpecError
 from genus.evaluation.likelihood import score
+from genus.families.divergence import Turned
 from genus.models.dbn import DBN
 from genus.random import BatchNoise
 from genus.spec import Batch, Spec
@@ -35,8 +36,9 @@ def small(spec, *, depth=2, seed=0, **options):
 def truth(model, label=None):
     """log p(x) of every example, or log p(x, y), by listing the states of every hidden layer."""
     spec, x = model.spec, everything(model.spec)
-    listed = torch.tensor(list(itertools.product((0.0, 1.0), repeat=4))).double()
     layers = model.directed()
+    hidden = model.config.hidden
+    listed = torch.tensor(list(itertools.product((0.0, 1.0), repeat=hidden))).double()
     top = model.top.machine()
     labels = [None] if spec.classes is None else range(spec.classes)
     each = []
@@ -47,11 +49,11 @@ def truth(model, label=None):
     log_p = torch.stack(each).logsumexp(0) if label is None else each[label]
     for _machine, group in reversed(layers[1:]):  # p(h1) from p(h2) and so on
         given = torch.stack(
-            [group.log_prob(group.logits(listed), row.expand(16, -1)) for row in listed]
+            [group.log_prob(group.logits(listed), row.expand(len(listed), -1)) for row in listed]
         )
         log_p = (given + log_p).logsumexp(1)
     _, group = layers[0]
-    rows = [group.as_state(row.flatten()[None]).expand(16, -1) for row in x]
+    rows = [group.as_state(row.flatten()[None]).expand(len(listed), -1) for row in x]
     given = torch.stack([group.log_prob(group.logits(listed), row) for row in rows])
     return (given + log_p).logsumexp(1) - log_z
 
@@ -210,3 +212,83 @@ def test_asleep_the_way_up_comes_nearer_to_the_posterior():
         model.loss(0, Batch(x[torch.arange(200) % len(x)]), noise)["loss"].backward()
         optimiser.step()
     assert gap() < 0.7 * before
+
+
+def turned(spec, *, depth=2, **options):
+    """A network whose upper machines have learned nothing but are the lower ones turned over."""
+    model = small(spec, depth=depth, hidden=4, top=6, spread=1e-12, **options)
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        for parameter in model.layers[0].parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator))
+    return model
+
+
+@pytest.mark.parametrize(("spec", "depth"), [(BINARY, 2), (BINARY, 3), (CLASSES, 2)], ids=str)
+def test_a_stack_begins_as_likely_as_its_lowest_machine(spec, depth):
+    """Whatever the weights of that one; with classes, whose weights are 0, labels are uniform."""
+    model, x = turned(spec, depth=depth), everything(spec)
+    lowest = model.layers[0].machine()
+    energy = lowest.free_energy(lowest.as_state((x.flatten(1),)))
+    assert torch.allclose(truth(model), (-energy).log_softmax(0))
+    upwards = -model.free_energy_bound(x, 1) - model.log_partition().estimate
+    if depth == 2:  # the way up is then the posterior, so that every draw gives the truth
+        assert torch.allclose(upwards, truth(model))
+
+
+def test_what_cannot_be_turned_over_is_not():
+    """Softmax units, and a machine with fewer hidden units than the lower one has entries."""
+    for model in (small(LEVELS, top=9), small(BINARY, top=3)):
+        assert not any(isinstance(layer, Turned) for layer in model.layers)
+    assert isinstance(small(BINARY, top=4).top, Turned)
+
+
+def test_a_turned_machine_waits_for_its_share_of_the_training():
+    model, x = turned(BINARY, depth=3), everything(BINARY)
+    model.train()
+    noise = BatchNoise(len(x), torch.Generator().manual_seed(0), dtype=torch.float64)
+    for progress, learning in [(0.0, 1), (0.3, 1), (0.34, 2), (0.6, 2), (0.67, 3), (1.0, 3)]:
+        model.anneal(progress)
+        for index in range(3):
+            model.zero_grad()
+            model.loss(index, Batch(x), noise)["loss"].backward()
+            moved = any(p.grad is not None and p.grad.any() for p in model.parameters())
+            assert moved == (index < learning)
+
+
+def test_the_chains_of_a_waiting_machine_are_where_the_lower_ones_are():
+    model = turned(BINARY, chains=4000).train()
+    model.anneal(0.1)
+    noise = BatchNoise(16, torch.Generator().manual_seed(0), dtype=torch.float64)
+    model.loss(0, Batch(everything(BINARY)), noise)
+    model.loss(1, Batch(everything(BINARY)), noise)
+    lowest, below = model.layers[0].machine(), model.layers[0].chains
+    rates = lowest.hidden_input(lowest.as_state(below)).sigmoid().mean(0)
+    assert torch.allclose(model.top.chains[0].double().mean(0), rates, atol=0.03)
+    model.eval()
+    before = model.top.chains[0].clone()
+    model.loss(1, Batch(everything(BINARY)), noise)
+    assert torch.equal(before, model.top.chains[0])
+
+
+def test_what_a_turned_machine_learns_is_gained():
+    rows = torch.tensor([[0, 0, 1, 1], [1, 1, 0, 0], [1, 0, 1, 0]]).view(-1, 1, 2, 2)
+    model = small(BINARY, spread=0.1, hidden=2, top=6, sweeps=2, chains=60).train()
+    players = [(o, torch.optim.Adam(o.parameters, 0.03)) for o in model.objectives()]
+    generator = torch.Generator().manual_seed(4)
+    batch, found = Batch(rows.repeat(10, 1, 1, 1)), []
+    index = [int("".join(map(str, row.flatten().tolist())), 2) for row in rows]
+    for step in range(600):
+        model.anneal(step / 600)
+        if step == 300:
+            found.append(float(truth(model.eval())[index].mean()))
+            model.train()
+        for objective, optimiser in players:
+            optimiser.zero_grad()
+            noise = BatchNoise(30, generator, dtype=torch.float64)
+            objective.loss(batch, noise)["loss"].backward()
+            optimiser.step()
+    found.append(float(truth(model.eval())[index].mean()))
+    assert found[1] > found[0] + 0.1

@@ -81,8 +81,8 @@ class Classifier(nn.Module):
         self.model = model
         train = extract_features(model, data.train, rows=rows)
         valid = extract_features(model, data.valid, rows=looked_at)
-        scaler = Scaler(train.x)
-        found = fit_linear(scaler(train.x), train.y, scaler(valid.x), valid.y, STRENGTHS)
+        found = fit_linear(train.x, train.y, valid.x, valid.y, STRENGTHS, [Scaler])
+        scaler = found.scaler
         weight_YD, bias_Y = map(torch.from_numpy, found.layer(data.spec.classes))
         self.register_buffer("shift_D", torch.from_numpy(scaler.mean).float())
         # A column that says nothing yet, which the scaler drops, may come to say something.

@@ -1,7 +1,8 @@
 """A linear probe: what a linear classifier can read off features, beside what it reads off pixels.
 
-The classifier is multinomial logistic regression on standardised features. Its strength of
-regularisation is chosen on the valid split; the test split is read once, with that choice.
+The classifier is multinomial logistic regression on features that are standardised, or whitened
+as well, whichever is better on the valid split. The strength of regularisation is chosen there too;
+the test split is read once, with that choice.
 """
 
 # Shapes: N examples, D features.
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from genus.applications.extract import FeatureTable, check_features, extract_features, raw_values
 from genus.applications.labels import balanced_rows, check_classes, labels_of, share
-from genus.applications.linear import STRENGTHS, Scaler, fit_linear
+from genus.applications.linear import STRENGTHS, fit_linear
 from genus.evaluation.scoring import check_match
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ class Probe:
         classes: how many were told apart.
         labels: labelled examples that it was trained on.
         strength: the :math:`\lambda` that was chosen.
-        valid: accuracy on the valid split of each strength that was tried.
+        whitened: whether that was better with columns turned to their principal axes.
+        valid: accuracy on the valid split of each strength that was tried, with such columns.
         accuracy: on the test split, read once.
         standard_error: of that accuracy, over test examples.
         tested: how many there are.
@@ -48,6 +50,7 @@ class Probe:
     classes: int
     labels: int
     strength: float
+    whitened: bool
     valid: dict[float, float]
     accuracy: float
     standard_error: float
@@ -142,18 +145,18 @@ def _probe(
     say = progress or (lambda message: None)
     say(f"reading {name}")
     train, valid = table(data.train, rows), table(data.valid, None)
-    scaler = Scaler(train.x)
     say(f"probing {train.x.shape[1]} {name}")
-    found = fit_linear(scaler(train.x), train.y, scaler(valid.x), valid.y, strengths)
+    found = fit_linear(train.x, train.y, valid.x, valid.y, strengths)
     test = table(data.test, None)
     assert test.y is not None
-    accuracy, error = share(torch.from_numpy(found.machine.predict(scaler(test.x)) == test.y))
+    accuracy, error = share(torch.from_numpy(found.predict(test.x) == test.y))
     return Probe(
         name,
         train.x.shape[1],
         len(found.machine.classes_),
         len(train.x),
         found.strength,
+        found.whitened,
         found.valid,
         accuracy,
         error,

@@ -150,12 +150,14 @@ def _print(content: dict[str, Any]) -> None:
     for found in content["probes"]:
         test = f"{found['accuracy']:.2%} ± {found['standard_error']:.2%}"
         valid = f"{max(found['valid'].values()):.2%}"
-        rows.append((found["of"], found["features"], found["strength"], valid, test))
-    output.table(("linear probe of", "columns", "strength", "valid", "test accuracy"), rows)
+        scaling = "whitened" if found["whitened"] else "standardised"
+        rows.append((found["of"], found["features"], scaling, found["strength"], valid, test))
+    headings = ("linear probe of", "columns", "scaling", "strength", "valid", "test accuracy")
+    output.table(headings, rows)
     first = content["probes"][0]
     output.say(
-        f"{first['labels']:,} labels of {first['classes']} classes; strength chosen on valid; "
-        f"standard error over {first['tested']:,} test examples"
+        f"{first['labels']:,} labels of {first['classes']} classes; scaling and strength chosen on "
+        f"valid; standard error over {first['tested']:,} test examples"
     )
     for found in content["probes"]:
         if not found["converged"]:

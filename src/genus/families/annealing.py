@@ -113,11 +113,11 @@ class _Path:
                 parts = self.parts(state)
         return log_weight, state
 
-    def schedule(self, noise: Noise, steps: int) -> list[float]:
-        """Return betas from 0 to 1, dense where the log-weights spread most.
+    def schedule(self, noise: Noise, steps: int) -> tuple[list[float], float]:
+        """Return betas from 0 to 1, dense where the log-weights spread most, and the path's length.
 
         Steps of equal spread are best for a path (Gelman and Meng, 1998). Short runs measure the
-        spread of the derivative of `log_law` along it.
+        spread of the derivative of `log_law` along it; the length is its integral.
         """
         grid = torch.linspace(0, 1, PILOT + 1, dtype=torch.float64)
         state, spread = self.draw_base(noise), []
@@ -133,7 +133,7 @@ class _Path:
         above = torch.searchsorted(share, wanted).clamp(1, PILOT)
         part = (wanted - share[above - 1]) / (share[above] - share[above - 1])
         inner: list[float] = (grid[above - 1] + part / PILOT).tolist()
-        return [0.0, *inner, 1.0]
+        return [0.0, *inner, 1.0], float(share[-1])
 
 
 @torch.no_grad()
@@ -177,12 +177,38 @@ def log_partition(
     noise = BatchNoise(chains, generator, device=machine.bias_H.device, dtype=torch.float64)
     rows = torch.arange(chains) % len(starts[0])
     begin = machine.as_state(tuple(x_SG[rows.to(x_SG.device)] for x_SG in starts))
-    path = _Path(machine, _base(machine, begin))
-    begin = machine.chain(begin, noise, max(steps, LEAST_SWEEPS))
-    betas = path.schedule(noise, steps)
+    end = machine.chain(begin, noise, max(steps, LEAST_SWEEPS))
+    path, begin, betas = _shortest(machine, begin, end, noise, steps)
     forward_C = path.run(path.draw_base(noise), betas, noise)[0] + path.log_z_base()
     backward_C = path.run(begin, betas[::-1], noise)[0] + path.log_z_base()
     return combine(forward_C, backward_C, steps)
+
+
+def _shortest(
+    machine: Machine, begin: State, end: State, noise: Noise, steps: int
+) -> tuple[_Path, State, list[float]]:
+    """Return a path to the machine, states of the machine on it, and betas.
+
+    Where the layers can change places there are two paths, of which either may be far shorter.
+
+    Args:
+        machine: the machine.
+        begin: states by whose frequencies a path begins.
+        end: states of the machine, which no path was chosen by.
+        noise: with a row for each.
+        steps: the number of betas less one.
+    """
+    sides = [(machine, begin, end)]
+    if machine.can_be_turned:
+        first_CH, last_CH = noise.uniform(2, len(machine.bias_H)).unbind(1)
+        states = machine.draw_hidden(begin, first_CH), machine.draw_hidden(end, last_CH)
+        sides.append((machine.turned(), states[:1], states[1:]))
+    found: list[tuple[float, _Path, State, list[float]]] = []
+    for side, first, last in sides:
+        path = _Path(side, _base(side, first))
+        betas, length = path.schedule(noise, steps)
+        found.append((length, path, last, betas))
+    return min(found, key=lambda each: each[0])[1:]
 
 
 def _base(machine: Machine, state: State) -> tuple[Tensor, ...]:

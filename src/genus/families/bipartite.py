@@ -155,6 +155,20 @@ class Machine:
         )
         return Machine(tuple(groups), self.bias_H.detach().to(dtype))
 
+    @property
+    def can_be_turned(self) -> bool:
+        """Whether the visible layer is of single units too: the layers can change places."""
+        return len(self.groups) == 1 and self.groups[0].binary
+
+    def turned(self) -> Machine:
+        """Return the same machine with its hidden layer as the visible one; see `can_be_turned`."""
+        (group,) = self.groups
+        return Machine((Group(2, group.weight_NH.T, self.bias_H),), group.bias_N)
+
+    def draw_hidden(self, state: State, u_BH: Tensor) -> Tensor:
+        """Return states ``(B, H)`` of the hidden units given visible states and uniform noise."""
+        return (u_BH < self.hidden_input(state).sigmoid()).to(self.bias_H.dtype)
+
     def as_state(self, state: State) -> State:
         """Return visible states in the type that products want."""
         return tuple(g.as_state(x_BG) for g, x_BG in zip(self.groups, state, strict=True))

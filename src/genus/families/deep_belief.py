@@ -13,7 +13,7 @@ from genus.errors import SpecError
 from genus.families.annealing import Annealed
 from genus.families.base import Model, check_temperature
 from genus.families.bipartite import Group, Machine, State
-from genus.families.divergence import Bipartite
+from genus.families.divergence import Bipartite, Turned
 from genus.families.energy import in_blocks
 from genus.families.wake_sleep import Correction, log_bernoulli, wake_loss
 from genus.random import ExampleNoise, Noise
@@ -34,7 +34,8 @@ class DeepBelief(Annealed, Model):
             is the machine's own.
         fine_tuning: share of the training, its last part, in which lower machines learn by
             wake-sleep.
-        progress: share of the training that is over; the loop tells it.
+        progress: share of the training that is over, which the loop tells; outside of a training
+            None, and all machines learn by their own divergence.
     """
 
     family = "energy"
@@ -43,7 +44,7 @@ class DeepBelief(Annealed, Model):
     sample_sweeps: int = 200
     corrections: nn.ModuleList
     fine_tuning: float = 0.0
-    progress: float = 0.0
+    progress: float | None = None
 
     def _layer(self, index: int) -> Bipartite:
         layer = self.layers[index]
@@ -65,8 +66,20 @@ class DeepBelief(Annealed, Model):
         return sum(len(machine.bias_H) for machine, _ in self.directed())
 
     def anneal(self, progress: float) -> None:
-        """Take note of the share of the training that is over; fine-tuning begins by it."""
+        """Take note of the share of the training that is over, by which stages begin."""
         self.progress = progress
+
+    def _waits(self, index: int) -> bool:
+        """Return whether a machine still is the lower one turned over, which learns first."""
+        if self.progress is None or not isinstance(self._layer(index), Turned):
+            return False
+        return self.progress < index / len(self.layers)
+
+    def _fine_tuned(self, index: int) -> bool:
+        """Return whether a machine learns by wake-sleep by now."""
+        if self.progress is None or index == len(self.layers) - 1:
+            return False
+        return self.progress > 1 - self.fine_tuning
 
     def rise(self, index: int, below_BG: Tensor) -> Tensor:
         """Return ``(B, H)``, the inputs of the hidden units of a lower machine on the way up."""
@@ -285,16 +298,20 @@ class DeepBelief(Annealed, Model):
     def loss(self, index: int, batch: Batch, noise: Noise) -> dict[str, Tensor]:
         """Return one machine's divergence per visible entry: its gradient counts.
 
-        In fine-tuning a lower machine's loss is that of wake-sleep.
+        In fine-tuning a lower machine has the loss of wake-sleep; one that waits has loss 0.
 
         Raises:
             SpecError: the batch does not fit the Spec, or lacks labels.
         """
         self.check_inputs(batch.x, batch.y)
         self.require((batch.y is None) == (self.spec.classes is None), "labels", self.spec)
-        if index < len(self.layers) - 1 and self.progress > 1 - self.fine_tuning:
-            return self._wake_sleep_loss(index, batch, noise)
         layer, below = self._layer(index), batch.x.flatten(1)
+        if self._waits(index):
+            assert isinstance(layer, Turned)
+            layer.follow(noise)
+            return {"loss": 0 * layer.bias_H.sum()}
+        if self._fine_tuned(index):
+            return self._wake_sleep_loss(index, batch, noise)
         with torch.no_grad():
             if index:
                 u_BU = noise.uniform(self.hidden_units())

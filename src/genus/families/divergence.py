@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genus.families.bipartite import Group, Machine, State
@@ -110,16 +111,18 @@ class Bipartite(nn.Module):
         if method == "cd":
             end = machine.chain(state, noise, sweeps)
         else:
-            high, low = (noise.uniform(2)[0] * 2**16).long().tolist()
-            own = torch.Generator().manual_seed(high * 2**16 + low)
-            rows = len(self.chains[0])
-            streams = BatchNoise(rows, own, device=self.bias_H.device)
-            end = machine.chain(self.chains, streams, sweeps)
+            end = machine.chain(self.chains, self._chain_noise(noise), sweeps)
         if self.training:
             for chains_CG, end_BG in zip(self.chains, end, strict=True):
                 rows = min(len(chains_CG), len(end_BG))
                 chains_CG[:rows].copy_(end_BG[:rows])
         return end
+
+    def _chain_noise(self, noise: Noise) -> BatchNoise:
+        """Return noise for as many rows as there are chains, seeded by that of a batch."""
+        high, low = (noise.uniform(2)[0] * 2**16).long().tolist()
+        own = torch.Generator().manual_seed(high * 2**16 + low)
+        return BatchNoise(len(self.chains[0]), own, device=self.bias_H.device)
 
     def _chain_dtype(self) -> torch.dtype:
         """Return bfloat16 where training runs in it: states are whole, weights need few digits."""
@@ -134,3 +137,64 @@ class Bipartite(nn.Module):
             both = tuple(torch.cat(pair) for pair in zip(data, model, strict=True))
             energy_B = machine.free_energy(both)
         return energy_B[:rows].mean(), energy_B[rows:].mean()
+
+
+class Turned(Bipartite):
+    """A machine on top of another that begins as that one turned over, and learns the difference.
+
+    The hidden units of the lower machine are its visible ones, and as many of its own hidden units
+    as the lower one has visible ones stand for those. Where it has learned nothing the law of its
+    visible units is that of the lower machine's hidden ones, so that a stack of the two is as
+    likely as the lower machine alone, and what it learns can only be gained (Hinton, Osindero and
+    Teh, 2006). It keeps this start while the lower one moves.
+
+    Args:
+        lower: a machine with one visible layer of two values, of at most as many entries as
+            ``hidden``.
+        groups: entries and values, as of any machine, of which the first are the hidden units of
+            the lower one.
+        hidden: H.
+        chains: C.
+        centred: whether the weights are centred.
+        spread: standard deviation of the first weights of hidden units that stand for nothing.
+
+    Example:
+        >>> lower = Bipartite([(3, 2)], hidden=2, chains=4, centred=False)
+        >>> upper = Turned(lower, [(2, 2)], hidden=5, chains=4, spread=1e-9)
+        >>> upper.machine().groups[0].weight_NH.shape
+        torch.Size([2, 5])
+    """
+
+    def __init__(
+        self,
+        lower: Bipartite,
+        groups: Sequence[tuple[int, int]],
+        hidden: int,
+        chains: int,
+        *,
+        centred: bool = True,
+        spread: float = 0.01,
+    ) -> None:
+        super().__init__(groups, hidden, chains, centred=centred, spread=spread)
+        with torch.no_grad():
+            self.weights[0][:, : len(lower.biases[0])] = 0
+        self._lower = (lower,)  # A tuple, so that its weights are not counted as this one's too.
+
+    @torch.no_grad()
+    def follow(self, noise: Noise) -> None:
+        """Put the chains where those of the lower machine are; in training mode only."""
+        if self.training:
+            lower = self._lower[0].machine()
+            u_CH = self._chain_noise(noise).uniform(len(lower.bias_H))
+            h_CH = lower.draw_hidden(lower.as_state(self._lower[0].chains), u_CH)
+            self.chains[0].copy_(h_CH)
+
+    def machine(self) -> Machine:
+        """Return the machine that both sets of weights stand for; gradients pass to its own."""
+        own, start = super().machine(), self._lower[0].machine().turned()
+        first, under = own.groups[0], start.groups[0]
+        new = (0, len(own.bias_H) - len(start.bias_H))
+        weight_NH = first.weight_NH + F.pad(under.weight_NH.detach(), new)
+        group = Group(2, weight_NH, first.bias_N + under.bias_N.detach())
+        bias_H = own.bias_H + F.pad(start.bias_H.detach(), new)
+        return Machine((group, *own.groups[1:]), bias_H)

@@ -22,7 +22,7 @@ from genus.capabilities import Objective
 from genus.config import check_positive, check_share
 from genus.errors import ConfigError
 from genus.families.deep_belief import DeepBelief
-from genus.families.divergence import Bipartite
+from genus.families.divergence import Bipartite, Turned
 from genus.families.wake_sleep import Correction
 from genus.registry import register
 from genus.spec import Batch, Spec
@@ -120,16 +120,23 @@ class DBN(DeepBelief):
         self.sweeps, self.sample_sweeps = c.sweeps, c.sample_sweeps
         self.fine_tuning = c.wake_sleep
         units = [*[c.hidden] * (c.depth - 1), c.top]
-        groups = [[(spec.dims, spec.levels_or_raise)], *[[(size, 2)] for size in units[:-1]]]
-        if spec.classes is not None:
-            groups[-1].append((1, spec.classes))
-        self.layers = nn.ModuleList(
-            Bipartite(below, above, c.chains, centred=c.centred, spread=c.spread)
-            for below, above in zip(groups, units, strict=True)
-        )
+        visible = [(spec.dims, spec.levels_or_raise)]
+        layers = [Bipartite(visible, units[0], c.chains, centred=c.centred, spread=c.spread)]
+        for above in units[1:]:
+            classes = spec.classes if len(layers) == c.depth - 1 else None
+            layers.append(self._machine_on(layers[-1], above, classes))
+        self.layers = nn.ModuleList(layers)
         lower = range(c.depth - 1) if c.wake_sleep else ()
         below = [len(group.bias_N) for _, group in self.directed()]
         self.corrections = nn.ModuleList(Correction(below[i], units[i]) for i in lower)
+
+    def _machine_on(self, lower: Bipartite, above: int, classes: int | None) -> Bipartite:
+        """Return the next machine of the stack: the lower one turned over, where that fits."""
+        c = self.config
+        groups = [(len(lower.bias_H), 2)] + ([] if classes is None else [(1, classes)])
+        if lower.machine().can_be_turned and len(lower.biases[0]) <= above:
+            return Turned(lower, groups, above, c.chains, centred=c.centred, spread=c.spread)
+        return Bipartite(groups, above, c.chains, centred=c.centred, spread=c.spread)
 
     @classmethod
     def suited(cls, spec: Spec, examples: int) -> dict[str, Any]:
