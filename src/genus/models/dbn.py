@@ -36,9 +36,10 @@ class DBN(DeepBelief):
     the top one then give only the law of their visible units given the hidden ones, and the top
     one replaces the law that their hidden units had. The machines are trained at the same time,
     each by its own objective, on hidden states drawn afresh from those below, into which no
-    gradient goes. That is greedy training without stages: an upper machine follows a lower one
-    that still moves, which costs it little because all come to rest together as the step size
-    falls, and no budget has to be divided by hand.
+    gradient goes; all come to rest together as the step size falls. A machine with as many hidden
+    units as the one below has visible ones, where those have two values, begins as that one turned
+    over, so that what it learns is gained; of L machines the i-th of that kind learns after the
+    share (i - 1) / L of the training. Another one learns from the start, while the lower one moves.
 
     The likelihood has a bound but for one constant, log Z of the top machine. With
     :math:`q(h \mid x)` the machines' own upward laws,
@@ -75,8 +76,8 @@ class DBN(DeepBelief):
 
         hidden: int = 500
         """Units of each hidden layer but the top one."""
-        top: int = 500
-        """Units of the top layer."""
+        top: int = 1000
+        """Units of the top layer; best at least as many as an example has entries of two levels."""
         depth: int = 2
         """Hidden layers."""
         sweeps: int = 10
