@@ -5,9 +5,12 @@ import types
 import pytest
 import torch
 
-from genus import create
+from genus import create, train
+from genus.data.base import ArraySplit, DataSet
 from genus.spec import Batch, Spec
+from genus.training import RunFolder, TrainConfig
 from genus.training.latents import latents_in_use
+from genus.training.sampler import generator_of
 from genus.training.watch import CollapseWatch
 
 
@@ -65,3 +68,22 @@ def test_a_collapse_is_warned_of_once_with_what_to_try(scores, warning):
     assert warning in said[0]
     assert "--set warmup=0.2" in said[0]
     assert logged == [{"collapse": "posterior"}]
+
+
+@pytest.mark.parametrize(("objective", "k"), [("elbo", 1), ("iwae", 10), ("dreg", 10)])
+def test_weights_are_chosen_by_the_bound_that_is_climbed(tmp_path, objective, k):
+    torch.manual_seed(0)
+    x = torch.randint(2, (90, 6)).mul(torch.randint(2, (90, 1)))
+    parts = {name: ArraySplit(x[i::3]) for i, name in enumerate(("train", "valid", "test"))}
+    model = vae(objective=objective, samples=10)
+    data = DataSet("toy", model.spec, parts, "sha256:0")
+    config = TrainConfig(steps=20, samples=0, precision="float32")
+    result = train(model, data, tmp_path / "run", config)
+    lines = [m for m in RunFolder(result.path).read_metrics() if m["kind"] == "valid"]
+    assert {line.get("k", 1) for line in lines} == {k}
+    kept, generator = model.eval(), generator_of(0, 6, 0)
+    with torch.no_grad():
+        bound = kept.elbo(parts["valid"].x, generator=generator).value
+        if k > 1:
+            bound = kept.iwae(parts["valid"].x, k, generator=generator)
+    assert result.score == pytest.approx(-bound.mean().item() / 6, rel=1e-4)

@@ -66,6 +66,11 @@ class LatentVariable(Model, abc.ABC):
         own = isinstance(self.config, BoundOptions)
         self.options: BoundOptions = self.config if own else BoundOptions()
 
+    @property
+    def bound_samples(self) -> int:
+        """The k of the bound that training climbs, by which it chooses weights as well."""
+        return 1 if self.options.objective == "elbo" else self.options.samples
+
     @abc.abstractmethod
     def encode(self, x: Tensor, y: Tensor | None = None) -> Posterior:
         """Return the posterior over ``(B, E)`` of examples ``(B, *shape)``."""

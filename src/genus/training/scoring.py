@@ -36,7 +36,8 @@ def score(session: Session) -> dict[str, float]:
     scores a part.
 
     Returns:
-        ``nats_per_dim``: minus the log-likelihood per dimension, or minus the lower bound on it;
+        ``nats_per_dim``: minus the log-likelihood per dimension, or minus the lower bound on it,
+        the importance-weighted one (``k`` says with how many samples) where that is climbed;
         where entries are missing, that of the known ones, per known entry;
         for energy models an estimate, with ``nats_per_dim_low`` and ``nats_per_dim_high`` beside
         it, from a bracket of log Z by few and short runs;
@@ -63,7 +64,8 @@ def score(session: Session) -> dict[str, float]:
     if measure is _bound:
         few = session.to_model(split.batch(rows[: rows_at_once(session.model.spec)]))
         use = latents_in_use(session.model, few, generator_of(session.config.seed, 8))
-        scores |= {"kl": kl / count, **use}
+        samples = _samples_of(session.model)
+        scores |= {"kl": kl / count, **use, **({"k": samples} if samples > 1 else {})}
     return scores
 
 
@@ -103,9 +105,17 @@ def _density(model: Any, batch: Batch, generator: torch.Generator) -> Tensor:
 
 def _bound(model: Any, batch: Batch, generator: torch.Generator) -> Tensor:
     """Return the number of rows, the sum of their nats, and the sum of their divergences."""
-    elbo = model.elbo(batch.x, batch.y, generator=generator)
-    nats = -elbo.value.double().sum()
+    elbo, samples = model.elbo(batch.x, batch.y, generator=generator), _samples_of(model)
+    bound = elbo.value
+    if samples > 1:  # weights that are best for it may be worse for the other
+        bound = model.iwae(batch.x, samples, batch.y, generator=generator)
+    nats = -bound.double().sum()
     return torch.stack((torch.full_like(nats, len(batch)), nats, elbo.kl.double().sum()))
+
+
+def _samples_of(model: Any) -> int:
+    """Return the k of the bound by which weights of a model are chosen."""
+    return int(getattr(model, "bound_samples", 1))
 
 
 def _energy(model: Any, batch: Batch, generator: torch.Generator) -> Tensor:
