@@ -157,8 +157,8 @@ def test_before_fine_tuning_the_way_up_is_the_machines_own():
     x = everything(BINARY)
     tied, untied = small(BINARY, depth=3), small(BINARY, depth=3, wake_sleep=0.3)
     untied.load_state_dict(tied.state_dict(), strict=False)
-    for correction in untied.corrections:
-        torch.nn.init.zeros_(correction.bias_H)
+    for parameter in untied.untied.parameters():
+        torch.nn.init.zeros_(parameter)
     bounds = [
         model.free_energy_bound(x, 5, generator=torch.Generator().manual_seed(0))
         for model in (tied, untied)
@@ -183,9 +183,9 @@ def test_wake_sleep_teaches_the_way_down_from_data_and_the_way_up_from_dreams(sp
         }
         ours = {name for name in learns if name.split(".")[1] == str(index)}
         assert learns == ours
-        assert f"corrections.{index}.weight_NH" in learns
-        assert f"layers.{index}.weights.0" in learns
-        assert f"layers.{index}.bias_H" not in learns  # no part of the way down
+        assert learns == {
+            f"untied.{index}.{name}" for name in ("up_NH", "up_H", "down_NH", "down_N")
+        }
     model.anneal(0.6)
     assert "energy" in model.loss(0, Batch(x, y), noise)
 
@@ -203,7 +203,7 @@ def test_asleep_the_way_up_comes_nearer_to_the_posterior():
 
     before = gap()
     model.train().anneal(1.0)
-    optimiser = torch.optim.Adam(model.corrections.parameters(), 0.03)
+    optimiser = torch.optim.Adam([p for n, p in model.untied.named_parameters() if "up" in n], 0.03)
     generator = torch.Generator().manual_seed(2)
     for _ in range(150):
         noise = BatchNoise(200, generator, dtype=torch.float64)

@@ -15,7 +15,7 @@ from genus.families.base import Model, check_temperature
 from genus.families.bipartite import Group, Machine, State
 from genus.families.divergence import Bipartite, Turned
 from genus.families.energy import in_blocks
-from genus.families.wake_sleep import Correction, log_bernoulli, wake_loss
+from genus.families.wake_sleep import Untied, log_bernoulli, wake_loss
 from genus.random import ExampleNoise, Noise
 from genus.spec import Batch
 
@@ -30,8 +30,8 @@ class DeepBelief(Annealed, Model):
         layers: the machines, lowest first; a subclass makes them.
         sweeps: Gibbs sweeps of the training chains for each update.
         sample_sweeps: Gibbs sweeps of the top machine from a training chain to a sample.
-        corrections: what the way up through each lower machine adds to it; empty where the way up
-            is the machine's own.
+        untied: what the ways up and down through each lower machine add to it; empty where they are
+            the machine's own.
         fine_tuning: share of the training, its last part, in which lower machines learn by
             wake-sleep.
         progress: share of the training that is over, which the loop tells; outside of a training
@@ -42,7 +42,7 @@ class DeepBelief(Annealed, Model):
     layers: nn.ModuleList
     sweeps: int = 1
     sample_sweeps: int = 200
-    corrections: nn.ModuleList
+    untied: nn.ModuleList
     fine_tuning: float = 0.0
     progress: float | None = None
 
@@ -59,7 +59,15 @@ class DeepBelief(Annealed, Model):
     def directed(self) -> list[tuple[Machine, Group]]:
         """Return the machines below the top one, lowest first, with their visible layers."""
         machines = [self._layer(index).machine() for index in range(len(self.layers) - 1)]
-        return [(machine, machine.groups[0]) for machine in machines]
+        groups = [machine.groups[0] for machine in machines]
+        if self.fine_tuning:
+            groups = [self._ways(index).down(group) for index, group in enumerate(groups)]
+        return list(zip(machines, groups, strict=True))
+
+    def _ways(self, index: int) -> Untied:
+        ways = self.untied[index]
+        assert isinstance(ways, Untied)
+        return ways
 
     def hidden_units(self) -> int:
         """Return the number of units between the data and the top machine."""
@@ -85,10 +93,7 @@ class DeepBelief(Annealed, Model):
         """Return ``(B, H)``, the inputs of the hidden units of a lower machine on the way up."""
         machine = self._layer(index).machine()
         if self.fine_tuning:
-            correction = self.corrections[index]
-            assert isinstance(correction, Correction)
-            input_BH: Tensor = correction(machine, below_BG)
-            return input_BH
+            return self._ways(index).up(machine, below_BG)
         return machine.hidden_input((machine.groups[0].as_state(below_BG),))
 
     def up(self, x: Tensor, u_BU: Tensor, depth: int | None = None) -> list[tuple[Tensor, Tensor]]:

@@ -19,11 +19,12 @@ from torch import Tensor, nn
 from genus.families.bipartite import Group, Machine
 
 
-class Correction(nn.Module):
-    """What the way up adds to a machine's own input of its hidden units, zero at first.
+class Untied(nn.Module):
+    """What the way up and the way down through a machine add to its weights, zero at first.
 
     Weights are tied while machines are trained one upon another. Fine-tuning unties them, and with
-    a difference that is learned no weights need to be copied when it begins.
+    differences that are learned no weights need to be copied when it begins. The machine itself
+    learns no more, so that one above that is this one turned over stays as it is.
 
     Args:
         units: N, visible units of the machine.
@@ -31,26 +32,33 @@ class Correction(nn.Module):
 
     Example:
         >>> group = Group(2, torch.ones(3, 2), torch.zeros(3))
-        >>> way_up = Correction(3, 2)
-        >>> way_up(Machine((group,), torch.zeros(2)), torch.ones(1, 3))
+        >>> ways = Untied(3, 2)
+        >>> ways.up(Machine((group,), torch.zeros(2)), torch.ones(1, 3))
         tensor([[3., 3.]], grad_fn=<AddBackward0>)
     """
 
     def __init__(self, units: int, hidden: int) -> None:
         super().__init__()
-        self.weight_NH = nn.Parameter(torch.zeros(units, hidden))
-        self.bias_H = nn.Parameter(torch.zeros(hidden))
+        self.up_NH = nn.Parameter(torch.zeros(units, hidden))
+        self.up_H = nn.Parameter(torch.zeros(hidden))
+        self.down_NH = nn.Parameter(torch.zeros(units, hidden))
+        self.down_N = nn.Parameter(torch.zeros(units))
 
-    def forward(self, machine: Machine, below_BG: Tensor) -> Tensor:
-        """Return ``(B, H)``, the inputs of the hidden units; none of the machine's weights learn.
+    def up(self, machine: Machine, below_BG: Tensor) -> Tensor:
+        """Return ``(B, H)``, the inputs of the hidden units.
 
         Args:
             machine: with one visible layer.
             below_BG: its values.
         """
         group = machine.groups[0]
-        own = Group(group.values, group.weight_NH.detach() + self.weight_NH, group.bias_N)
-        return machine.bias_H.detach() + self.bias_H + own.to_hidden(group.as_state(below_BG))
+        own = Group(group.values, group.weight_NH.detach() + self.up_NH, group.bias_N)
+        return machine.bias_H.detach() + self.up_H + own.to_hidden(group.as_state(below_BG))
+
+    def down(self, group: Group) -> Group:
+        """Return the law of the visible layer."""
+        weight_NH, bias_N = group.weight_NH.detach(), group.bias_N.detach()
+        return Group(group.values, weight_NH + self.down_NH, bias_N + self.down_N)
 
 
 def wake_loss(group: Group, h_BH: Tensor, below_BG: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from genus.config import check_positive, check_share
 from genus.errors import ConfigError
 from genus.families.deep_belief import DeepBelief
 from genus.families.divergence import Bipartite, Turned
-from genus.families.wake_sleep import Correction
+from genus.families.wake_sleep import Untied
 from genus.registry import register
 from genus.spec import Batch, Spec
 
@@ -49,8 +49,8 @@ class DBN(DeepBelief):
 
     With classes the label is a visible softmax unit of the top machine.
 
-    The way up is the machines' own. With `Config.wake_sleep` the last part of the training unties
-    it from the way down; each learns from what the other makes, and the top machine goes on.
+    The ways up and down are the machines' own. With `Config.wake_sleep` the last part of the
+    training unties them; each learns from what the other makes, and the top machine goes on.
 
     Samples begin where the top machine's training chains are, each at one that its own noise
     chooses, and go down through the layers after `Config.sample_sweeps` sweeps.
@@ -127,9 +127,9 @@ class DBN(DeepBelief):
             classes = spec.classes if len(layers) == c.depth - 1 else None
             layers.append(self._machine_on(layers[-1], above, classes))
         self.layers = nn.ModuleList(layers)
-        lower = range(c.depth - 1) if c.wake_sleep else ()
-        below = [len(group.bias_N) for _, group in self.directed()]
-        self.corrections = nn.ModuleList(Correction(below[i], units[i]) for i in lower)
+        self.untied = nn.ModuleList()
+        if c.wake_sleep:
+            self.untied.extend(Untied(len(m.biases[0]), len(m.bias_H)) for m in layers[:-1])
 
     def _machine_on(self, lower: Bipartite, above: int, classes: int | None) -> Bipartite:
         """Return the next machine of the stack: the lower one turned over, where that fits."""
@@ -168,6 +168,6 @@ class DBN(DeepBelief):
         )
 
     def _parameters_of(self, index: int) -> tuple[nn.Parameter, ...]:
-        """Return the weights of a machine, and of what its way up adds to them."""
-        corrections = list(self.corrections)[index : index + 1]
-        return tuple(p for part in (self.layers[index], *corrections) for p in part.parameters())
+        """Return the weights of a machine, and what the ways through it add to them."""
+        ways = list(self.untied)[index : index + 1]
+        return tuple(p for part in (self.layers[index], *ways) for p in part.parameters())
