@@ -8,13 +8,8 @@ import torch
 from torch import nn
 
 from genus.errors import ConfigError, SpecError
-from genus.families.adversarial import (
-    BLOCK,
-    Adversarial,
-    NonSaturating,
-    frozen,
-    gradient_penalty,
-)
+from genus.families.adversarial import BLOCK, Adversarial, frozen
+from genus.families.adversarial_loss import NonSaturating, gradient_penalty
 from genus.random import BatchNoise
 from genus.spec import Batch, Spec
 

@@ -1,8 +1,7 @@
 """Two players: a generator that maps noise to examples, and a critic that tells them from real.
 
 There is no likelihood, so the family has no `log_prob`. What it has is a sampler of one pass, a
-score, and features. A loss is a pair of functions of scores, a penalty is a function of the
-critic's pass; both are choices of a model's configuration and not code of the model.
+score, and features. Losses and penalties are in `genus.families.adversarial_loss`.
 """
 
 # Shapes: B batch, Z latent size, F features, Y classes.
@@ -11,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,69 +18,20 @@ from torch import Tensor, nn
 
 from genus.capabilities import Objective
 from genus.distributions import DiagonalGaussian
-from genus.families.base import Model, check_temperature
+from genus.families.adversarial_loss import (
+    AdversarialLoss,
+    NonSaturating,
+    between,
+    gradient_penalty,
+    unit_slope_penalty,
+)
+from genus.families.base import Model, check_temperature, evaluating
 from genus.random import Noise
 from genus.spec import Batch, Spec
 
 BLOCK = 64
 """Samples per pass of the generator. The block is fixed because a convolution's last bits depend
 on the batch size, and a sample must not depend on how many are drawn with it."""
-
-
-class AdversarialLoss(Protocol):
-    """What each player minimises, from scores of real and of generated examples."""
-
-    needs_real: bool
-    """Whether the generator's loss looks at the scores of real examples."""
-
-    def critic(self, real_B: Tensor, fake_B: Tensor) -> Tensor:
-        """Return the critic's loss, a scalar."""
-        ...
-
-    def generator(self, real_B: Tensor, fake_B: Tensor) -> Tensor:
-        """Return the generator's loss, a scalar; ``real_B`` is empty unless `needs_real`."""
-        ...
-
-
-class NonSaturating:
-    r"""The logistic loss whose generator keeps its gradient when the critic wins.
-
-    .. math:: L_D = E[\log(1 + e^{-s(x)})] + E[\log(1 + e^{s(G(z))})], \qquad
-        L_G = E[\log(1 + e^{-s(G(z))})]
-
-    References:
-        | Generative Adversarial Networks (Goodfellow et al., 2014), section 3
-        | https://arxiv.org/abs/1406.2661
-    """
-
-    needs_real = False
-
-    def critic(self, real_B: Tensor, fake_B: Tensor) -> Tensor:
-        """Return the negative log-likelihood of telling real from generated."""
-        return F.softplus(-real_B).mean() + F.softplus(fake_B).mean()
-
-    def generator(self, real_B: Tensor, fake_B: Tensor) -> Tensor:
-        """Return the negative log-probability that generated examples pass for real."""
-        return F.softplus(-fake_B).mean()
-
-
-LOSSES: dict[str, AdversarialLoss] = {"non-saturating": NonSaturating()}
-"""Losses by the name that a configuration calls them."""
-
-
-def gradient_penalty(score_B: Tensor, x: Tensor) -> Tensor:
-    r"""Return :math:`\|\nabla_x s(x)\|^2` of each example, ``(B,)``, summed over its entries.
-
-    References:
-        | Which Training Methods for GANs do actually Converge? (Mescheder et al., 2018): R1, R2
-        | https://arxiv.org/abs/1801.04406
-
-    Args:
-        score_B: scores of ``x``, each of its own example alone.
-        x: ``(B, ...)`` what was scored, with ``requires_grad``.
-    """
-    (gradient,) = torch.autograd.grad(score_B.sum(), x, create_graph=True)
-    return gradient.flatten(1).square().sum(1)
 
 
 class _Inward(torch.autograd.Function):
@@ -163,6 +113,10 @@ class Adversarial(Model):
     loss: AdversarialLoss = NonSaturating()
     penalties: tuple[float, float] = (0.0, 0.0)
     """Weights of R1, on real examples, and of R2, on generated ones."""
+    unit_slope: float = 0.0
+    """Weight of the penalty on slopes other than 1 between real and generated examples."""
+    critic_steps: int = 1
+    """Updates of the critic for each of the generator."""
     learning_rates: tuple[float, float] = (1e-3, 1e-3)
     """Of the critic and of the generator."""
     betas: tuple[float, float] = (0.0, 0.99)
@@ -262,11 +216,12 @@ class Adversarial(Model):
         spare = -n % BLOCK
         z_BZ = F.pad(z_BZ, (0, 0, 0, spare))
         y_B = None if y_B is None else F.pad(y_B, (0, spare))
-        blocks = [
-            self.decode(z_BZ[i : i + BLOCK], None if y_B is None else y_B[i : i + BLOCK]).icdf()
-            for i in range(0, n + spare, BLOCK)
-        ]
-        return torch.cat(blocks)[:n] if blocks else self.decode(z_BZ, y_B).icdf()
+        with evaluating(self):  # what normalises over a batch must not see the other samples
+            blocks = [
+                self.decode(z_BZ[i : i + BLOCK], None if y_B is None else y_B[i : i + BLOCK]).icdf()
+                for i in range(0, n + spare, BLOCK)
+            ]
+            return torch.cat(blocks)[:n] if blocks else self.decode(z_BZ, y_B).icdf()
 
     def score(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Return the critic's score, ``(B,)``; higher is more real, zero is undecided.
@@ -300,14 +255,21 @@ class Adversarial(Model):
 
     def objectives(self) -> tuple[Objective, ...]:
         """Return the critic's and the generator's objective, in this order."""
-        players: tuple[tuple[str, nn.Module, Callable[[Batch, Noise], dict[str, Tensor]]], ...]
-        players = (
-            ("critic", self.critic, self.critic_loss),
-            ("generator", self.generator, self.generator_loss),
+        Player = tuple[str, nn.Module, Callable[[Batch, Noise], dict[str, Tensor]], int]
+        players: tuple[Player, ...] = (
+            ("critic", self.critic, self.critic_loss, self.critic_steps),
+            ("generator", self.generator, self.generator_loss, 1),
         )
         return tuple(
-            Objective(name, list(net.parameters()), loss, learning_rate=rate, betas=self.betas)
-            for (name, net, loss), rate in zip(players, self.learning_rates, strict=True)
+            Objective(
+                name,
+                list(net.parameters()),
+                loss,
+                repeats=repeats,
+                learning_rate=rate,
+                betas=self.betas,
+            )
+            for (name, net, loss, repeats), rate in zip(players, self.learning_rates, strict=True)
         )
 
     def _labels(self, batch: Batch) -> Tensor | None:
@@ -340,6 +302,11 @@ class Adversarial(Model):
                 slope = gradient_penalty(score_B, x).mean()
                 loss = loss + 0.5 * weight * slope
                 parts[name] = slope.detach()
+        if self.unit_slope > 0:
+            middle = between(real.detach(), fake.detach(), noise.uniform()).requires_grad_()
+            penalty = unit_slope_penalty(self._critic(middle, y)[0], middle).mean()
+            loss = loss + self.unit_slope * penalty
+            parts["unit_slope"] = penalty.detach()
         return {"loss": loss, **parts}
 
     def generator_loss(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:

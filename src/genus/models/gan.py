@@ -15,13 +15,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import torch
-from torch import Tensor, nn
-
 from genus.config import check_positive
 from genus.errors import ConfigError
-from genus.families.adversarial import LOSSES, Adversarial
+from genus.families.adversarial import Adversarial
+from genus.families.adversarial_loss import LOSSES
 from genus.nn.mirrored import decoder, encoder
+from genus.nn.players import Critic, Generator
 from genus.registry import register
 from genus.spec import Spec
 
@@ -42,6 +41,7 @@ class GAN(Adversarial):
         config: see `GAN.Config`.
 
     Example:
+        >>> import torch
         >>> model = GAN(Spec(shape=(1, 28, 28), levels=256))
         >>> x = model.sample(2, generator=torch.Generator().manual_seed(0))
         >>> x.shape, x.dtype, model.score(x).shape
@@ -60,8 +60,8 @@ class GAN(Adversarial):
         """Residual blocks at each resolution below the full one."""
         hidden: int = 128
         """Units of a perceptron's layer, and of the critic's last hidden layer."""
-        loss: Literal["non-saturating"] = "non-saturating"
-        """What the players minimise."""
+        loss: Literal["non-saturating", "minimax"] = "non-saturating"
+        """What the generator minimises: the paper's second loss, or its first."""
         r1: float = 1.0
         """Weight of the penalty on real examples, for 64 entries; it grows with their number,
         as the sum over entries falls when neighbours become alike."""
@@ -83,47 +83,11 @@ class GAN(Adversarial):
         super().__init__(spec, config)
         c = self.config
         self.latents = c.latents
-        self.generator = Generator(spec, c)
-        self.critic = Critic(spec, c)
+        size = {"channels": c.channels, "blocks": c.blocks, "hidden": c.hidden}
+        inputs = c.latents * (2 if spec.classes else 1)
+        body = decoder(inputs, spec.shape, **size)
+        self.generator = Generator(body, c.latents, spec.classes)
+        self.critic = Critic(encoder(spec.shape, **size), c.hidden, spec.classes)
         self.loss = LOSSES[c.loss]
         self.penalties = (c.r1 * spec.dims / 64, c.r2 * spec.dims / 64)
         self.learning_rates = (c.learning_rate, c.learning_rate)
-
-
-class Generator(nn.Module):
-    """From noise, and the class as a learned vector beside it, to an example."""
-
-    def __init__(self, spec: Spec, config: GAN.Config) -> None:
-        super().__init__()
-        self.embed = nn.Embedding(spec.classes, config.latents) if spec.classes else None
-        inputs = config.latents * (2 if spec.classes else 1)
-        size = {"channels": config.channels, "blocks": config.blocks, "hidden": config.hidden}
-        self.body = decoder(inputs, spec.shape, **size)
-
-    def forward(self, z_BZ: Tensor, y: Tensor | None) -> Tensor:
-        """Return ``(B, *shape)``."""
-        if self.embed is not None:
-            z_BZ = torch.cat([z_BZ, self.embed(y)], 1)
-        out: Tensor = self.body(z_BZ)
-        return out
-
-
-class Critic(nn.Module):
-    """From an example to a score and features; the class enters by an inner product with them."""
-
-    def __init__(self, spec: Spec, config: GAN.Config) -> None:
-        super().__init__()
-        size = {"channels": config.channels, "blocks": config.blocks, "hidden": config.hidden}
-        self.body = encoder(spec.shape, **size)
-        self.score = nn.Linear(config.hidden, 1)
-        self.embed = nn.Embedding(spec.classes, config.hidden) if spec.classes else None
-        if self.embed is not None:
-            nn.init.zeros_(self.embed.weight)
-
-    def forward(self, x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return scores ``(B,)`` and features ``(B, F)``."""
-        h_BF = self.body(x)
-        score_B = self.score(h_BF).squeeze(1)
-        if self.embed is not None:
-            score_B = score_B + (h_BF * self.embed(y)).sum(1) * h_BF.shape[1] ** -0.5
-        return score_B, h_BF

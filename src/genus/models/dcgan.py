@@ -1,0 +1,83 @@
+r"""DCGAN: strided convolutions with batch normalisation for both players.
+
+References:
+    | Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks
+    | (Radford et al., 2016) https://arxiv.org/abs/1511.06434
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from genus.config import check_positive
+from genus.families.adversarial import Adversarial
+from genus.families.adversarial_loss import LOSSES
+from genus.nn import strided
+from genus.nn.players import Critic, Generator
+from genus.registry import register
+from genus.spec import Spec
+
+
+@register("dcgan")
+class DCGAN(Adversarial):
+    r"""Convolutions that double and halve, normalised over the batch, with the logistic loss.
+
+    Real and generated examples go through the critic in batches of their own. In training examples
+    of a batch see each other through the normalisation; samples and scores use the running
+    statistics, and do not.
+
+    Two things differ from the paper: there is no squashing function at the end of the generator,
+    which on images that are mostly background saturates, and a 28x28 image begins at 7x7 instead
+    of being resized. The recipe is known to fall apart when it is trained for long; `r3gan` is
+    the one to take for its samples.
+
+    Args:
+        spec: images.
+        config: see `DCGAN.Config`.
+
+    Raises:
+        SpecError: the data are not images.
+
+    Example:
+        >>> import torch
+        >>> model = DCGAN(Spec(shape=(1, 28, 28), levels=256), DCGAN.Config(channels=8))
+        >>> x = model.sample(2, generator=torch.Generator().manual_seed(0))
+        >>> x.shape, model.score(x).shape
+        (torch.Size([2, 1, 28, 28]), torch.Size([2]))
+    """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Options of DCGAN."""
+
+        latents: int = 100
+        """Z, the size of the noise."""
+        channels: int = 32
+        """Feature maps at half resolution, doubled with every further halving."""
+        learning_rate: float = 2e-4
+        """Of both players."""
+
+        def __post_init__(self) -> None:
+            check_positive(self, "latents", "channels", "learning_rate")
+
+    config: Config
+    betas = (0.5, 0.999)
+    loss = LOSSES["non-saturating"]
+    tiny: ClassVar = {"latents": 4, "channels": 4}
+
+    def __init__(self, spec: Spec, config: Config | None = None) -> None:
+        super().__init__(spec, config)
+        c = self.config
+        self.latents = c.latents
+        inputs = c.latents * (2 if spec.classes else 1)
+        generator = strided.generator(inputs, spec.shape, c.channels)
+        self.generator = Generator(generator, c.latents, spec.classes)
+        features = strided.features_of(spec.shape, c.channels)
+        self.critic = Critic(strided.critic(spec.shape, c.channels), features, spec.classes)
+        self.learning_rates = (c.learning_rate, c.learning_rate)
+
+    @classmethod
+    def check_spec(cls, spec: Spec) -> None:
+        """Raise `SpecError` unless the data are images."""
+        cls.require(spec.is_image, "images", spec)

@@ -1,0 +1,180 @@
+"""Two networks of inverted residual blocks without normalisation, from noise to images and back.
+
+References:
+    | The GAN is dead; long live the GAN! A Modern Baseline GAN (Huang et al., 2024), section 3
+    | https://arxiv.org/abs/2501.05441
+    | Fixup Initialization: Residual Learning Without Normalization (Zhang et al., 2019)
+    | https://arxiv.org/abs/1901.09321
+"""
+
+# Shapes: B batch, C H W a map, F features.
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from genus.nn.mirrored import SLOPE, halvings
+
+GROUP = 16
+"""Feature maps that a 3x3 convolution mixes with each other."""
+
+
+def scaled(layer: nn.Conv2d | nn.Linear, gain: float = 1.0) -> nn.Conv2d | nn.Linear:
+    """Return a layer with weights that keep the size of leaky rectified inputs, times a gain."""
+    nn.init.kaiming_normal_(layer.weight, SLOPE, nonlinearity="leaky_relu")
+    with torch.no_grad():
+        layer.weight.mul_(gain)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+class InvertedResidual(nn.Module):
+    """To more maps, a grouped 3x3 convolution there, and back, on a path that begins at zero.
+
+    Args:
+        features: maps in and out.
+        expansion: times as many maps inside.
+        depth: blocks of the whole network, by which first weights shrink (Zhang et al., 2019).
+    """
+
+    def __init__(self, features: int, expansion: int, depth: int) -> None:
+        super().__init__()
+        inner, gain = features * expansion, depth**-0.25
+        groups = math.gcd(inner, max(1, inner // GROUP))
+        self.widen = scaled(nn.Conv2d(features, inner, 1), gain)
+        self.mix = scaled(nn.Conv2d(inner, inner, 3, padding=1, groups=groups), gain)
+        self.narrow = nn.Conv2d(inner, features, 1, bias=False)
+        nn.init.zeros_(self.narrow.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return maps of the same shape."""
+        path = self.mix(F.leaky_relu(self.widen(x), SLOPE))
+        out: Tensor = x + self.narrow(F.leaky_relu(path, SLOPE))
+        return out
+
+
+class Resize(nn.Module):
+    """Bilinear interpolation to another size, with a 1x1 convolution where maps change in number.
+
+    The convolution works at the smaller of the two sizes.
+
+    Args:
+        inputs: maps that come in.
+        outputs: maps that go out.
+        size: height and width that go out.
+        up: whether that is the larger size.
+    """
+
+    def __init__(self, inputs: int, outputs: int, size: tuple[int, int], *, up: bool) -> None:
+        super().__init__()
+        self.size, self.up = size, up
+        layer = nn.Conv2d(inputs, outputs, 1, bias=False)
+        self.change: nn.Module = nn.Identity() if inputs == outputs else layer
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``(B, outputs, *size)``."""
+        if self.up:
+            x = self.change(x)
+        resized = F.interpolate(x, self.size, mode="bilinear", antialias=not self.up)
+        return resized if self.up else self.change(resized)
+
+
+class Basis(nn.Module):
+    """A learned coarse map whose features a vector weighs: where a generator begins.
+
+    Args:
+        inputs: size of the vector.
+        features: maps.
+        size: height and width.
+    """
+
+    def __init__(self, inputs: int, features: int, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.map_FHW = nn.Parameter(torch.randn(features, *size))
+        self.weigh = nn.Linear(inputs, features, bias=False)
+        nn.init.kaiming_normal_(self.weigh.weight, nonlinearity="linear")
+
+    def forward(self, z_BZ: Tensor) -> Tensor:
+        """Return ``(B, features, *size)``."""
+        weight_BF: Tensor = self.weigh(z_BZ)
+        return weight_BF[:, :, None, None] * self.map_FHW
+
+
+class Gather(nn.Module):
+    """One filter as large as the map for each feature: where a critic ends.
+
+    Args:
+        features: maps.
+        size: height and width.
+    """
+
+    def __init__(self, features: int, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.filters = nn.Conv2d(features, features, size, groups=features, bias=False)
+        nn.init.kaiming_normal_(self.filters.weight, nonlinearity="linear")
+
+    def forward(self, x_BFHW: Tensor) -> Tensor:
+        """Return ``(B, F)``."""
+        gathered: Tensor = self.filters(x_BFHW)
+        return gathered.flatten(1)
+
+
+def _plan(shape: tuple[int, ...], channels: int) -> tuple[list[tuple[int, int]], list[int]]:
+    """Return sizes and numbers of feature maps, from the image down."""
+    sizes = halvings(*shape[1:])
+    return sizes, [channels * min(2**i, 4) for i in range(len(sizes))]
+
+
+def generator(
+    inputs: int, shape: tuple[int, ...], *, channels: int, blocks: int, expansion: int
+) -> nn.Sequential:
+    """Return a network from vectors to images.
+
+    Args:
+        inputs: size of the vector.
+        shape: ``(C, H, W)``.
+        channels: feature maps at full resolution; doubled with every halving, up to fourfold.
+        blocks: residual blocks at each resolution.
+        expansion: times as many maps inside a block.
+
+    Example:
+        >>> net = generator(4, (3, 5, 12), channels=8, blocks=1, expansion=2)
+        >>> net(torch.randn(2, 4)).shape
+        torch.Size([2, 3, 5, 12])
+    """
+    sizes, widths = _plan(shape, channels)
+    depth = blocks * len(sizes)
+    layers: list[nn.Module] = [Basis(inputs, widths[-1], sizes[-1])]
+    layers += [InvertedResidual(widths[-1], expansion, depth) for _ in range(blocks)]
+    for (before, after), size in zip(pairwise(widths[::-1]), sizes[-2::-1], strict=True):
+        layers.append(Resize(before, after, size, up=True))
+        layers += [InvertedResidual(after, expansion, depth) for _ in range(blocks)]
+    return nn.Sequential(*layers, scaled(nn.Conv2d(widths[0], shape[0], 1)))
+
+
+def critic(shape: tuple[int, ...], *, channels: int, blocks: int, expansion: int) -> nn.Sequential:
+    """Return a network from images to vectors of size `features_of`; arguments as `generator`."""
+    sizes, widths = _plan(shape, channels)
+    depth = blocks * len(sizes)
+    layers: list[nn.Module] = [scaled(nn.Conv2d(shape[0], widths[0], 1))]
+    layers += [InvertedResidual(widths[0], expansion, depth) for _ in range(blocks)]
+    for (before, after), size in zip(pairwise(widths), sizes[1:], strict=True):
+        layers.append(Resize(before, after, size, up=False))
+        layers += [InvertedResidual(after, expansion, depth) for _ in range(blocks)]
+    return nn.Sequential(*layers, Gather(widths[-1], sizes[-1]))
+
+
+def features_of(shape: tuple[int, ...], channels: int) -> int:
+    """Return the size of the vector that `critic` makes.
+
+    Example:
+        >>> features_of((1, 28, 28), 8)
+        32
+    """
+    return _plan(shape, channels)[1][-1]
