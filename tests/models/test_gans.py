@@ -64,6 +64,25 @@ def test_vectors_are_refused_where_networks_are_of_images(name):
         make(name, Spec(shape=(5,), levels=2))
 
 
+@pytest.mark.parametrize("name", [*IMAGES, *ANY])
+def test_the_critic_sees_changed_images_of_both_kinds(name, monkeypatch):
+    model = make(name, Spec(shape=(1, 8, 8), levels=17), augment=0.9)
+    batch, seen = random_batch(model.spec), []
+    critic = model._critic
+    monkeypatch.setattr(model, "_critic", lambda x, y: seen.append(x.detach()) or critic(x, y))
+    for objective in model.objectives():
+        objective.loss(batch, BatchNoise(3, torch.Generator().manual_seed(0)))["loss"].backward()
+    plain = model.to_real(batch.x)
+    assert all((x.mean((1, 2, 3)) - plain.mean((1, 2, 3))).abs().max() > 0.05 for x in seen)
+    assert all(p.grad is not None for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", ANY)
+def test_vectors_cannot_be_augmented(name):
+    with pytest.raises(SpecError, match=r"images for augment=0\.5"):
+        make(name, Spec(shape=(5,), levels=2), augment=0.5)
+
+
 def test_a_normalised_layer_has_slope_one():
     model = make("sngan", Spec(shape=(1, 8, 8), levels=17)).train()
     batch = random_batch(model.spec)

@@ -26,6 +26,7 @@ from genus.families.adversarial_loss import (
     unit_slope_penalty,
 )
 from genus.families.base import Model, check_temperature, evaluating
+from genus.nn.augment import augmented
 from genus.random import Noise
 from genus.spec import Batch, Spec
 
@@ -117,6 +118,8 @@ class Adversarial(Model):
     """Weight of the penalty on slopes other than 1 between real and generated examples."""
     critic_steps: int = 1
     """Updates of the critic for each of the generator."""
+    augment: float = 0.0
+    """Probability of each change of the images that the critic sees in training."""
     learning_rates: tuple[float, float] = (1e-3, 1e-3)
     """Of the critic and of the generator."""
     betas: tuple[float, float] = (0.0, 0.99)
@@ -282,7 +285,12 @@ class Adversarial(Model):
     def _generate(self, batch: Batch, noise: Noise) -> Tensor:
         z_BZ = self.prior().draw(noise)
         fake = self.rounded(self.generator(z_BZ, self._labels(batch)))
-        return self.spread(fake, noise)
+        return self._as_seen(fake, noise)
+
+    def _as_seen(self, x: Tensor, noise: Noise) -> Tensor:
+        """Return examples on the networks' scale as the critic sees them in training."""
+        x = self.spread(x, noise)
+        return augmented(x, noise, self.augment) if self.augment else x
 
     def critic_loss(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
         """Return the critic's loss; no gradient reaches the generator."""
@@ -291,7 +299,7 @@ class Adversarial(Model):
         y = self._labels(batch)
         with torch.no_grad():
             fake = self._generate(batch, noise)
-        real = self.spread(self.to_real(batch.x), noise).requires_grad_(r1 > 0)
+        real = self._as_seen(self.to_real(batch.x), noise).requires_grad_(r1 > 0)
         fake.requires_grad_(r2 > 0)
         real_B, _ = self._critic(real, y)
         fake_B, _ = self._critic(fake, y)
@@ -317,5 +325,5 @@ class Adversarial(Model):
             real_B = fake_B.new_empty(0)
             if self.loss.needs_real:
                 with torch.no_grad():
-                    real_B, _ = self._critic(self.spread(self.to_real(batch.x), noise), y)
+                    real_B, _ = self._critic(self._as_seen(self.to_real(batch.x), noise), y)
         return {"loss": self.loss.generator(real_B, fake_B)}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from genus.config import check_positive
+from genus.config import check_positive, check_share
 from genus.families.adversarial import Adversarial
 from genus.families.adversarial_loss import LOSSES
 from genus.nn import strided
@@ -55,10 +55,13 @@ class DCGAN(Adversarial):
         """Z, the size of the noise."""
         channels: int = 32
         """Feature maps at half resolution, doubled with every further halving."""
+        augment: float = 0.0
+        """Probability of each change of images (moved, cut, lit) that the critic sees."""
         learning_rate: float = 2e-4
         """Of both players."""
 
         def __post_init__(self) -> None:
+            check_share(self, "augment")
             check_positive(self, "latents", "channels", "learning_rate")
 
     config: Config
@@ -75,6 +78,7 @@ class DCGAN(Adversarial):
         self.generator = Generator(generator, c.latents, spec.classes)
         features = strided.features_of(spec.shape, c.channels)
         self.critic = Critic(strided.critic(spec.shape, c.channels), features, spec.classes)
+        self.augment = c.augment
         self.learning_rates = (c.learning_rate, c.learning_rate)
 
     @classmethod

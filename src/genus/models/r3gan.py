@@ -68,13 +68,15 @@ class R3GAN(Adversarial):
         """Weight of both penalties at first, for 1024 entries; it grows with their number."""
         rest: float = 0.1
         """Share of that weight that is left after half of the training."""
+        augment: float = 0.0
+        """Probability of each change of images (moved, cut, lit) that the critic sees."""
         learning_rate: float = 2e-4
         """Of both players."""
 
         def __post_init__(self) -> None:
             names = ("latents", "channels", "blocks", "expansion", "learning_rate")
             check_positive(self, *names)
-            check_share(self, "rest")
+            check_share(self, "rest", "augment")
             if not self.gamma >= 0:
                 raise ConfigError(f"gamma={self.gamma} must not be below zero")
 
@@ -93,6 +95,7 @@ class R3GAN(Adversarial):
         self.generator = Generator(generator, c.latents, spec.classes)
         features = inverted.features_of(spec.shape, c.channels)
         self.critic = Critic(inverted.critic(spec.shape, **size), features, spec.classes)
+        self.augment = c.augment
         self.learning_rates = (c.learning_rate, c.learning_rate)
         self.anneal(0.0)
 

@@ -15,7 +15,7 @@ from typing import ClassVar
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from genus.config import check_positive
+from genus.config import check_positive, check_share
 from genus.families.adversarial import Adversarial
 from genus.families.adversarial_loss import LOSSES
 from genus.nn.mirrored import decoder, encoder
@@ -38,6 +38,9 @@ class SNGAN(Adversarial):
         spec: any data.
         config: see `SNGAN.Config`.
 
+    Raises:
+        SpecError: augmentation of what is no image.
+
     Example:
         >>> model = SNGAN(Spec(shape=(1, 8, 8), levels=17), SNGAN.Config(channels=8))
         >>> model.sample(2).shape
@@ -58,10 +61,13 @@ class SNGAN(Adversarial):
         """Units of a perceptron's layer, and of the critic's last hidden layer."""
         critic_steps: int = 2
         """Updates of the critic for each of the generator."""
+        augment: float = 0.0
+        """Probability of each change of images (moved, cut, lit) that the critic sees."""
         learning_rate: float = 2e-4
         """Of both players."""
 
         def __post_init__(self) -> None:
+            check_share(self, "augment")
             names = ("latents", "channels", "blocks", "hidden", "critic_steps", "learning_rate")
             check_positive(self, *names)
 
@@ -79,6 +85,8 @@ class SNGAN(Adversarial):
         self.generator = Generator(decoder(inputs, spec.shape, **size), c.latents, spec.classes)
         self.critic = Critic(encoder(spec.shape, **size), c.hidden, spec.classes)
         normalise(self.critic)
+        self.require(not c.augment or spec.is_image, f"images for augment={c.augment}", spec)
+        self.augment = c.augment
         self.learning_rates = (c.learning_rate, c.learning_rate)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from genus.config import check_positive
+from genus.config import check_positive, check_share
 from genus.families.adversarial import Adversarial
 from genus.families.adversarial_loss import LOSSES
 from genus.nn.mirrored import decoder, encoder
@@ -33,6 +33,9 @@ class WGANGP(Adversarial):
     Args:
         spec: any data.
         config: see `WGANGP.Config`.
+
+    Raises:
+        SpecError: augmentation of what is no image.
 
     Example:
         >>> model = WGANGP(Spec(shape=(1, 8, 8), levels=17), WGANGP.Config(channels=8))
@@ -56,10 +59,13 @@ class WGANGP(Adversarial):
         """Weight of the penalty on slopes other than 1."""
         critic_steps: int = 5
         """Updates of the critic for each of the generator."""
+        augment: float = 0.0
+        """Probability of each change of images (moved, cut, lit) that the critic sees."""
         learning_rate: float = 1e-4
         """Of both players."""
 
         def __post_init__(self) -> None:
+            check_share(self, "augment")
             names = ("latents", "channels", "blocks", "hidden", "penalty", "critic_steps")
             check_positive(self, *names, "learning_rate")
 
@@ -76,4 +82,6 @@ class WGANGP(Adversarial):
         inputs = c.latents * (2 if spec.classes else 1)
         self.generator = Generator(decoder(inputs, spec.shape, **size), c.latents, spec.classes)
         self.critic = Critic(encoder(spec.shape, **size), c.hidden, spec.classes)
+        self.require(not c.augment or spec.is_image, f"images for augment={c.augment}", spec)
+        self.augment = c.augment
         self.learning_rates = (c.learning_rate, c.learning_rate)
