@@ -103,7 +103,7 @@ class DBN(DeepBelief):
                 )
 
     config: Config
-    learning_rate: float = 1e-2
+    learning_rate: float = 3e-3
     batch_size: int = 100
     tiny: ClassVar[dict[str, Any]] = {
         "hidden": 6,
