@@ -107,7 +107,7 @@ class DBN(DeepBelief):
     batch_size: int = 100
     tiny: ClassVar[dict[str, Any]] = {
         "hidden": 6,
-        "top": 3,
+        "top": 8,
         "chains": 8,
         "sweeps": 2,
         "spread": 0.3,
