@@ -77,7 +77,7 @@ class DBN(DeepBelief):
         hidden: int = 500
         """Units of each hidden layer but the top one."""
         top: int = 1000
-        """Units of the top layer; best at least as many as an example has entries of two levels."""
+        """Units of the top layer; with as many as an example has entries it begins turned over."""
         depth: int = 2
         """Hidden layers."""
         sweeps: int = 10
