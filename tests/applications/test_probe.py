@@ -147,6 +147,16 @@ def test_what_tells_classes_apart_is_found_however_little_it_varies() -> None:
     assert max(plain.valid.values()) < 0.7
 
 
+def test_features_that_never_vary_are_probed_in_vain() -> None:
+    """Those of a model whose latents have collapsed, for instance."""
+    y = np.arange(60) % 3
+    same = (np.full((60, 4), 0.3, np.float32), y)
+    spec = Spec(shape=(4,), classes=3)
+    probe = value_probe(dataset(spec, dict.fromkeys(("train", "valid", "test"), same)))
+    assert not probe.whitened
+    assert probe.accuracy == pytest.approx(1 / 3)
+
+
 def test_of_equally_good_scalings_the_plain_one_is_taken() -> None:
     assert not value_probe(blobs()).whitened
 

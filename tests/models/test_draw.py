@@ -104,3 +104,14 @@ def test_bad_data_and_options_are_named():
         create("draw", SPEC, strokes=0)
     with pytest.raises(ConfigError, match="is for one group of latents"):
         create("draw", SPEC, objective="dreg")
+
+
+def test_a_new_grid_covers_the_whole_image_without_gaps():
+    """A patch of ones paints ones all over, but for the border where filters have less room."""
+    glimpse = Glimpse(1, (28, 28), 5)
+    painted = glimpse.paint(torch.ones(1, 1, 25), torch.zeros(1, 1))[0, 0, 4:-4, 4:-4].detach()
+    with torch.no_grad():
+        glimpse.place.bias[2] = 0.0
+    narrow = glimpse.paint(torch.ones(1, 1, 25), torch.zeros(1, 1))[0, 0, 4:-4, 4:-4].detach()
+    assert painted.min() > 0.5
+    assert narrow.min() < 0.01, "filters as narrow as a pixel leave gaps; this test cannot see them"

@@ -54,8 +54,10 @@ class Whitener(Scaler):
         products_DD = sum((part.T @ part for part in _in_double(scaled)), np.zeros(1))
         variance_D, axes_DD = np.linalg.eigh(products_DD / len(x_ND))
         # Directions that vary less than this hold the rounding of single precision.
-        varies = variance_D > SMALLEST_VARIANCE * variance_D.max(initial=0)
-        self.axes_DA = axes_DD[:, varies] / np.sqrt(variance_D[varies])
+        varies = variance_D > SMALLEST_VARIANCE * variance_D.max()
+        # Where nothing varies, all is 0 by now, and one axis of zeros stays to be fitted to.
+        varies[-1] = True
+        self.axes_DA = axes_DD[:, varies] / np.sqrt(np.maximum(variance_D[varies], 1e-300))
 
     def __call__(self, x_ND: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return ``(N, A)``, a column for each of the axes along which the training set varies."""

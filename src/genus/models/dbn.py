@@ -77,7 +77,7 @@ class DBN(DeepBelief):
         hidden: int = 500
         """Units of each hidden layer but the top one."""
         top: int = 1000
-        """Units of the top layer; best at least as many as an example has entries of two levels."""
+        """Units of the top layer; with as many as an example has entries it begins turned over."""
         depth: int = 2
         """Hidden layers."""
         sweeps: int = 10
@@ -103,11 +103,11 @@ class DBN(DeepBelief):
                 )
 
     config: Config
-    learning_rate: float = 1e-2
+    learning_rate: float = 3e-3
     batch_size: int = 100
     tiny: ClassVar[dict[str, Any]] = {
         "hidden": 6,
-        "top": 3,
+        "top": 8,
         "chains": 8,
         "sweeps": 2,
         "spread": 0.3,

@@ -83,6 +83,8 @@ class DRAW(SequentialLatent):
                 )
 
     config: Config
+    batch_size = 32
+    learning_rate = 3e-3
     tiny: ClassVar[dict[str, Any]] = {
         "strokes": 2, "hidden": 6, "latents": 1, "read": 2, "write": 2,
     }  # fmt: skip

@@ -77,7 +77,7 @@ class RBM(Boltzmann):
 
     config: Config
     representative = True
-    learning_rate = 1e-2
+    learning_rate = 3e-3
     batch_size = 100
     tiny: ClassVar[dict[str, Any]] = {
         "hidden": 6,

@@ -6,10 +6,15 @@ r"""Reading and writing an image through a small grid of Gaussian filters that c
 References:
     | DRAW: A Recurrent Neural Network For Image Generation (Gregor et al., 2015), section 3.2
     | https://arxiv.org/abs/1502.04623
+
+The paper does not say where the filters begin. Here they begin as a grid over the whole image, as
+wide as the distance to the next, and what is painted is scaled by the area of a filter.
 """
 
 # Shapes: N rows, U units, C H W an image, M points in each direction.
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +40,23 @@ class Glimpse(nn.Module):
         self.size, self.grid = size, grid
         self.points = size[0] * size[1] if grid is None else grid * grid
         self.place = None if grid is None else nn.Linear(units, 5)
+        if self.place is not None:
+            self._cover(self.place)
+
+    def _cover(self, place: nn.Linear) -> None:
+        """Begin with filters as wide as their pitch, which see the whole image between them.
+
+        Narrow ones would begin as points with gaps that get no gradient, and each learns slowly.
+        """
+        with torch.no_grad():
+            place.bias.zero_()
+            place.bias[2] = 2 * math.log(max(0.5, self.pitch / 2))
+
+    @property
+    def pitch(self) -> float:
+        """The distance of two filters of a grid that covers the image."""
+        assert self.grid is not None
+        return (max(self.size) - 1) / max(1, self.grid - 1)
 
     def look(self, x_NCHW: Tensor, h_NU: Tensor) -> Tensor:
         """Return what is seen ``(N, C, M, M)``, or the whole image."""
@@ -52,7 +74,8 @@ class Glimpse(nn.Module):
         rows_NMH, columns_NMW, strength_N = self.filters(h_NU)
         grid = patch.reshape(*patch.shape[:2], self.grid, self.grid).to(rows_NMH.dtype)
         painted = rows_NMH.unsqueeze(1).mT @ grid @ columns_NMW.unsqueeze(1)
-        out: Tensor = painted / strength_N[:, None, None, None]
+        # A filter sums to one, so that it is as weak as it is wide: its pitch makes up for that.
+        out: Tensor = painted * self.pitch**2 / strength_N[:, None, None, None]
         return out
 
     def filters(self, h_NU: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -65,7 +88,7 @@ class Glimpse(nn.Module):
             -10, 10
         ).unbind(1)
         height, width = self.size
-        pitch_N = (max(height, width) - 1) / max(1, self.grid - 1) * log_pitch_N.exp()
+        pitch_N = self.pitch * log_pitch_N.exp()
         index_M = torch.arange(self.grid, device=h_NU.device) - (self.grid - 1) / 2
         offset_NM = pitch_N[:, None] * index_M
         variance_N11 = log_variance_N.exp()[:, None, None]
