@@ -8,29 +8,25 @@ References:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from genus.config import check_positive, check_share
-from genus.families.adversarial import Adversarial
 from genus.families.adversarial_loss import LOSSES
-from genus.nn import strided
-from genus.nn.players import Critic, Generator
+from genus.families.strided import Strided, StridedOptions
 from genus.registry import register
-from genus.spec import Spec
 
 
 @register("dcgan")
-class DCGAN(Adversarial):
+class DCGAN(Strided):
     r"""Convolutions that double and halve, normalised over the batch, with the logistic loss.
+
+    .. math:: L_D = E[\log(1 + e^{-D(x)})] + E[\log(1 + e^{D(G(z))})], \qquad
+        L_G = E[\log(1 + e^{-D(G(z))})]
 
     Real and generated examples go through the critic in batches of their own. In training examples
     of a batch see each other through the normalisation; samples and scores use the running
-    statistics, and do not.
+    statistics, and do not. What differs from the paper is said at `genus.families.strided`.
 
-    Two things differ from the paper: there is no squashing function at the end of the generator,
-    which on images that are mostly background saturates, and a 28x28 image begins at 7x7 instead
-    of being resized. The recipe is known to fall apart when it is trained for long; `r3gan` is
-    the one to take for its samples.
+    The recipe is known to fall apart when it is trained for long; `r3gan` is the one to take for
+    its samples.
 
     Args:
         spec: images.
@@ -41,6 +37,7 @@ class DCGAN(Adversarial):
 
     Example:
         >>> import torch
+        >>> from genus.spec import Spec
         >>> model = DCGAN(Spec(shape=(1, 28, 28), levels=256), DCGAN.Config(channels=8))
         >>> x = model.sample(2, generator=torch.Generator().manual_seed(0))
         >>> x.shape, model.score(x).shape
@@ -48,40 +45,8 @@ class DCGAN(Adversarial):
     """
 
     @dataclass(frozen=True, kw_only=True)
-    class Config:
+    class Config(StridedOptions):
         """Options of DCGAN."""
 
-        latents: int = 100
-        """Z, the size of the noise."""
-        channels: int = 32
-        """Feature maps at half resolution, doubled with every further halving."""
-        augment: float = 0.0
-        """Probability of each change of images (moved, cut, lit) that the critic sees."""
-        learning_rate: float = 2e-4
-        """Of both players."""
-
-        def __post_init__(self) -> None:
-            check_share(self, "augment")
-            check_positive(self, "latents", "channels", "learning_rate")
-
     config: Config
-    betas = (0.5, 0.999)
     loss = LOSSES["non-saturating"]
-    tiny: ClassVar = {"latents": 4, "channels": 4}
-
-    def __init__(self, spec: Spec, config: Config | None = None) -> None:
-        super().__init__(spec, config)
-        c = self.config
-        self.latents = c.latents
-        inputs = c.latents * (2 if spec.classes else 1)
-        generator = strided.generator(inputs, spec.shape, c.channels)
-        self.generator = Generator(generator, c.latents, spec.classes)
-        features = strided.features_of(spec.shape, c.channels)
-        self.critic = Critic(strided.critic(spec.shape, c.channels), features, spec.classes)
-        self.augment = c.augment
-        self.learning_rates = (c.learning_rate, c.learning_rate)
-
-    @classmethod
-    def check_spec(cls, spec: Spec) -> None:
-        """Raise `SpecError` unless the data are images."""
-        cls.require(spec.is_image, "images", spec)

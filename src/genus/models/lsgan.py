@@ -7,13 +7,15 @@ References:
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from genus.families.adversarial_loss import LOSSES
-from genus.models.dcgan import DCGAN
+from genus.families.strided import Strided, StridedOptions
 from genus.registry import register
 
 
 @register("lsgan")
-class LSGAN(DCGAN):
+class LSGAN(Strided):
     r"""The least-squares game between the networks of DCGAN.
 
     .. math:: L_D = \tfrac12 E[(D(x) - 1)^2] + \tfrac12 E[D(G(z))^2], \qquad
@@ -24,7 +26,7 @@ class LSGAN(DCGAN):
 
     Args:
         spec: images.
-        config: see `DCGAN.Config`.
+        config: see `LSGAN.Config`.
 
     Raises:
         SpecError: the data are not images.
@@ -36,4 +38,9 @@ class LSGAN(DCGAN):
         torch.Size([2, 1, 8, 8])
     """
 
+    @dataclass(frozen=True, kw_only=True)
+    class Config(StridedOptions):
+        """Options of LSGAN."""
+
+    config: Config
     loss = LOSSES["least-squares"]
