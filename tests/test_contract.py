@@ -70,6 +70,14 @@ def test_continuous_examples_must_be_finite_and_floating() -> None:
         spec.check(torch.zeros(1, 2, dtype=torch.long))
 
 
+def test_infinities_that_cancel_are_found_and_large_numbers_are_not_taken_for_them() -> None:
+    spec, largest = Spec(shape=(2,)), torch.finfo(torch.float32).max
+    spec.check(torch.full((3, 2), largest))  # the sum overflows
+    for bad in ([torch.inf, -torch.inf], [torch.nan, 0.0], [torch.inf, 1.0]):
+        with pytest.raises(SpecError, match="NaN or infinity"):
+            spec.check(torch.tensor([[1.0, 2.0], bad]))
+
+
 def test_labels_are_checked() -> None:
     with pytest.raises(SpecError, match="unconditional"):
         Spec(shape=(2,)).check_labels(torch.zeros(3, dtype=torch.long), 3)

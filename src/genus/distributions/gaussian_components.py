@@ -62,7 +62,7 @@ class RealComponents(Components):
 
     def coordinates(self, x_BD: Tensor) -> Tensor:
         """Return standardised columns, in float64."""
-        return (x_BD.double() - self.shift_D.double()) / self.scale_D.double()
+        return (x_BD.double() - self.shift_D.double()).div_(self.scale_D.double())
 
     def unit_D(self) -> Tensor:
         """Return what each column adds to a log density, in float64: constant and unit."""

@@ -22,8 +22,9 @@ from genus.spec import Batch
 
 Batches = Callable[[], Iterable[Batch]]
 
-CHUNK = 2**22
-"""Numbers that are computed at once: few large sums are faster than many small ones."""
+CHUNK = 2**20
+"""Numbers that are computed at once: so many that calls cost nothing, so few that what is made of
+them is still in the processor's caches when it is needed again."""
 
 
 class ClosedForm(Criteria):
@@ -213,9 +214,8 @@ class ClosedForm(Criteria):
         labels = [part.y for part in parts if part.y is not None and self.spec.classes]
         known = None
         if any(part.known is not None for part in parts):
-            known = torch.cat([_mask_of(part) for part in parts])
-        x = torch.cat([part.x for part in parts])
-        whole = Batch(x, torch.cat(labels) if labels else None, known)
+            known = _cat([_mask_of(part) for part in parts])
+        whole = Batch(_cat([part.x for part in parts]), _cat(labels) if labels else None, known)
         for start in range(0, len(whole), self._rows_at_once()):
             yield whole[slice(start, start + self._rows_at_once())].to(self.device)
 
@@ -247,3 +247,8 @@ class ClosedForm(Criteria):
 def _mask_of(batch: Batch) -> Tensor:
     """Return which entries are known, all where the batch does not say."""
     return torch.ones_like(batch.x, dtype=torch.bool) if batch.known is None else batch.known
+
+
+def _cat(parts: list[Tensor]) -> Tensor:
+    """Return the parts as one tensor, without a copy where there is one part."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
