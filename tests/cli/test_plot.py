@@ -37,6 +37,7 @@ def chain(tmp_path_factory) -> Path:
 
 FACTS = {
     "reconstructions": {"rows", "draw", "log_prob", "standard_error"},
+    "projection": {"rows", "residual", "mean_residual", "standard_error", "nearest_draw"},
     "interpolation": {"route", "latents", "ends", "distance", "draw"},
     "traversal": {"row", "latents", "deviation", "active", "of", "examples", "draw"},
     "latent-map": {"examples", "latents", "of", "axes", "explained_variance"},

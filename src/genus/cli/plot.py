@@ -44,7 +44,7 @@ def plot(
 
     Args:
         run: The run's folder.
-        kind: reconstructions, interpolation, traversal, latent-map, filters or states.
+        kind: reconstructions, projection, interpolation, traversal, latent-map, filters or states.
         data: Other data of the same kind; the run's own when left out.
         split: Which part of the data: test (when left out), valid or train.
         options: What is shown, and how.
@@ -111,6 +111,7 @@ def _check_size(kind: str, options: PlotOptions, rows: Tensor | None, spec: Spec
     count = (options.n or KINDS[kind].usual) if rows is None else len(rows)
     frames = {
         "reconstructions": 2 * count,
+        "projection": 3 * count,
         "interpolation": count * ((options.steps or 9) + 2),
         "traversal": (options.n or KINDS[kind].usual) * (options.steps or 7),
         "filters": count,

@@ -11,7 +11,9 @@ from cyclopts import Parameter
 from genus.cli.errors import Problems, UsageError
 from genus.cli.options import Flag, check_output, check_seed, numbers, within
 
-Kind = Literal["reconstructions", "interpolation", "traversal", "latent-map", "filters", "states"]
+Kind = Literal[
+    "reconstructions", "projection", "interpolation", "traversal", "latent-map", "filters", "states"
+]
 """What there are pictures of."""
 Route = Literal["auto", "straight", "sphere"]
 """Ways between two latents, as `genus.applications.interpolation` has them."""
@@ -39,6 +41,7 @@ class Shown:
 DATA = ("--data", "--split", "--index")
 KINDS: dict[str, Shown] = {
     "reconstructions": Shown(16, 512, "reconstructions", (*DATA, "--draw")),
+    "projection": Shown(12, 64, "projection", DATA),
     "interpolation": Shown(6, 64, "interpolation", (*DATA, "--draw", "--steps", "--route")),
     "traversal": Shown(8, 128, "traversal", (*DATA, "--draw", "--steps")),
     "latent-map": Shown(2_000, 100_000, "latent_map", DATA),
@@ -54,8 +57,8 @@ class PlotOptions:
     """What a picture shows, and how.
 
     Args:
-        n: How many: examples (reconstructions 16, states 4, latent-map 2,000 at most), pairs
-            (interpolation 6), latents (traversal 8) or hidden units (filters 64).
+        n: How many: examples (reconstructions 16, projection 12, states 4, latent-map 2,000 at
+            most), pairs (interpolation 6), latents (traversal 8) or hidden units (filters 64).
         index: Which rows of the split, such as 0-3,7; at random when left out. Two for each pair
             of an interpolation, one for a traversal.
         steps: Pictures of each way of an interpolation (9), or of each latent of a traversal (7).
