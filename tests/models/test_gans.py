@@ -134,3 +134,11 @@ def test_options_out_of_range_are_refused():
     ):
         with pytest.raises(ConfigError, match=message):
             config()
+
+
+@pytest.mark.parametrize("shape", [(1, 17, 33), (3, 64, 64), (2, 16, 5), (1, 1, 20)])
+def test_r3gan_takes_images_of_any_size(shape):
+    model = make("r3gan", Spec(shape=shape, levels=256))
+    x = model.sample(2, generator=torch.Generator().manual_seed(0))
+    assert x.shape == (2, *shape)
+    assert model.score(x).shape == (2,)

@@ -218,7 +218,8 @@ class _Search:
         if spec.is_discrete:  # from -1 to 1, so the range is 2
             scaled_BD = scaled_BD.clamp(-1, 1)
         unit = 2.0 if spec.is_discrete else 1.0
-        return (scaled_BD - self.target_BD).norm(dim=1) / (math.sqrt(spec.dims) * unit)
+        left_B: Tensor = (scaled_BD - self.target_BD).norm(dim=1)
+        return left_B / (math.sqrt(spec.dims) * unit)
 
 
 def _better(

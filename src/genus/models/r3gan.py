@@ -36,7 +36,9 @@ class R3GAN(Adversarial):
     zero, an average of the generator's weights. The penalties' weight falls by a cosine from
     `Config.gamma` to its share `Config.rest` in the first half of the training.
 
-    Images are halved, rounding up, until no side is above 7, so a 28x28 one begins at 7x7.
+    Images are halved, rounding up, until no side is above 7, so a 28x28 one begins at 7x7. One with
+    a side above 16 has its first blocks at half its resolution; the paper's has some at the full
+    one, which would be most of the work on a processor.
 
     Args:
         spec: images.
@@ -58,8 +60,8 @@ class R3GAN(Adversarial):
 
         latents: int = 64
         """Z, the size of the noise."""
-        channels: int = 32
-        """Feature maps at full resolution; doubled with every halving, up to fourfold."""
+        channels: int = 48
+        """Feature maps at the highest resolution; doubled with every halving, up to fourfold."""
         blocks: int = 1
         """Residual blocks at each resolution."""
         expansion: int = 2

@@ -21,6 +21,8 @@ from genus.nn.mirrored import SLOPE, halvings
 
 GROUP = 16
 """Feature maps that a 3x3 convolution mixes with each other."""
+FULL = 16
+"""Images with a longer side than this have no blocks at their full resolution."""
 
 
 def scaled(layer: nn.Conv2d | nn.Linear, gain: float = 1.0) -> nn.Conv2d | nn.Linear:
@@ -125,10 +127,38 @@ class Gather(nn.Module):
         return gathered.flatten(1)
 
 
-def _plan(shape: tuple[int, ...], channels: int) -> tuple[list[tuple[int, int]], list[int]]:
-    """Return sizes and numbers of feature maps, from the image down."""
+class Halve(nn.Module):
+    """A strided 4x4 convolution; a side of odd length is filled up by a line of zeros.
+
+    Args:
+        inputs: maps that come in.
+        outputs: maps that go out.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.layer = scaled(nn.Conv2d(inputs, outputs, 4, stride=2, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``(B, outputs, H / 2, W / 2)``, rounded up."""
+        out: Tensor = self.layer(F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2)))
+        return out
+
+
+def plan(shape: tuple[int, ...], channels: int) -> tuple[list[tuple[int, int]], list[int], bool]:
+    """Return sizes that have blocks, their numbers of maps, and whether the image is larger.
+
+    An image with a side above 16 has its first blocks at half its resolution: at the full one they
+    would be most of the work, for each of a fourth as many maps.
+
+    Example:
+        >>> plan((1, 28, 28), 8), plan((1, 8, 8), 8)
+        (([(14, 14), (7, 7)], [8, 16], True), ([(8, 8), (4, 4)], [8, 16], False))
+    """
     sizes = halvings(*shape[1:])
-    return sizes, [channels * min(2**i, 4) for i in range(len(sizes))]
+    larger = max(sizes[0]) > FULL
+    sizes = sizes[1:] if larger else sizes
+    return sizes, [channels * min(2**i, 4) for i in range(len(sizes))], larger
 
 
 def generator(
@@ -139,7 +169,8 @@ def generator(
     Args:
         inputs: size of the vector.
         shape: ``(C, H, W)``.
-        channels: feature maps at full resolution; doubled with every halving, up to fourfold.
+        channels: feature maps at the highest resolution of `plan`; doubled with every halving, up
+            to fourfold.
         blocks: residual blocks at each resolution.
         expansion: times as many maps inside a block.
 
@@ -148,21 +179,26 @@ def generator(
         >>> net(torch.randn(2, 4)).shape
         torch.Size([2, 3, 5, 12])
     """
-    sizes, widths = _plan(shape, channels)
+    sizes, widths, larger = plan(shape, channels)
     depth = blocks * len(sizes)
     layers: list[nn.Module] = [Basis(inputs, widths[-1], sizes[-1])]
     layers += [InvertedResidual(widths[-1], expansion, depth) for _ in range(blocks)]
     for (before, after), size in zip(pairwise(widths[::-1]), sizes[-2::-1], strict=True):
         layers.append(Resize(before, after, size, up=True))
         layers += [InvertedResidual(after, expansion, depth) for _ in range(blocks)]
-    return nn.Sequential(*layers, scaled(nn.Conv2d(widths[0], shape[0], 1)))
+    if not larger:
+        return nn.Sequential(*layers, scaled(nn.Conv2d(widths[0], shape[0], 1)))
+    full = Resize(widths[0], widths[0], (shape[1], shape[2]), up=True)
+    last = scaled(nn.Conv2d(widths[0], shape[0], 3, padding=1))
+    return nn.Sequential(*layers, full, nn.LeakyReLU(SLOPE), last)
 
 
 def critic(shape: tuple[int, ...], *, channels: int, blocks: int, expansion: int) -> nn.Sequential:
     """Return a network from images to vectors of size `features_of`; arguments as `generator`."""
-    sizes, widths = _plan(shape, channels)
+    sizes, widths, larger = plan(shape, channels)
     depth = blocks * len(sizes)
-    layers: list[nn.Module] = [scaled(nn.Conv2d(shape[0], widths[0], 1))]
+    first = Halve(shape[0], widths[0]) if larger else scaled(nn.Conv2d(shape[0], widths[0], 1))
+    layers: list[nn.Module] = [first]
     layers += [InvertedResidual(widths[0], expansion, depth) for _ in range(blocks)]
     for (before, after), size in zip(pairwise(widths), sizes[1:], strict=True):
         layers.append(Resize(before, after, size, up=False))
@@ -175,6 +211,6 @@ def features_of(shape: tuple[int, ...], channels: int) -> int:
 
     Example:
         >>> features_of((1, 28, 28), 8)
-        32
+        16
     """
-    return _plan(shape, channels)[1][-1]
+    return plan(shape, channels)[1][-1]
