@@ -92,25 +92,34 @@ class DiagonalComponents(RealComponents):
 
     def log_prob(self, x_BD: Tensor, known_BD: Tensor | None = None) -> Tensor:
         """Return ``(B, M)``, the log density of the known entries, by matrix products."""
-        z_BD, mean_MD = self.coordinates(x_BD), self.mean_MD.double()
-        precision_MD = (-2 * self.log_scale_MD.double()).exp()
+        offset_BD, mean_MD = self._offsets(x_BD), self.mean_MD.double()
+        precision_MD, scale_D = (-2 * self.log_scale_MD.double()).exp(), self.scale_D.double()
         entry_MD = self.unit_D() - self.log_scale_MD.double() - 0.5 * precision_MD * mean_MD**2
         if known_BD is None:
             constant = entry_MD.sum(1)
         else:
-            z_BD, constant = z_BD.masked_fill(~known_BD, 0), known_BD.double() @ entry_MD.T
-        linear_BM = torch.addmm(constant, z_BD, (precision_MD * mean_MD).T)
-        log_prob_BM = torch.addmm(linear_BM, z_BD.square(), precision_MD.T, alpha=-0.5)
+            offset_BD = offset_BD.masked_fill(~known_BD, 0)
+            constant = known_BD.double() @ entry_MD.T
+        linear_BM = torch.addmm(constant, offset_BD, (precision_MD * mean_MD / scale_D).T)
+        square_BD, weight_MD = offset_BD.square(), precision_MD / scale_D.square()
+        log_prob_BM = torch.addmm(linear_BM, square_BD, weight_MD.T, alpha=-0.5)
         return log_prob_BM.to(self.mean_MD.dtype)
 
     def statistics(self, x_BD: Tensor, weight_BM: Tensor, known_BD: Tensor | None = None) -> Totals:
         """Return the sums of weights, coordinates and their squares, over known entries."""
-        z_BD, weight_MB = self.coordinates(x_BD), weight_BM.double().T
+        offset_BD, weight_MB = self._offsets(x_BD), weight_BM.double().T
         if known_BD is None:
             zeroth = weight_MB.sum(1, keepdim=True).repeat(1, self.dims)
         else:
-            z_BD, zeroth = z_BD.masked_fill(~known_BD, 0), weight_MB @ known_BD.double()
-        return {"zeroth": zeroth, "first": weight_MB @ z_BD, "second": weight_MB @ z_BD.square()}
+            offset_BD = offset_BD.masked_fill(~known_BD, 0)
+            zeroth = weight_MB @ known_BD.double()
+        scale_D = self.scale_D.double()
+        first, second = weight_MB @ offset_BD, weight_MB @ offset_BD.square()
+        return {"zeroth": zeroth, "first": first / scale_D, "second": second / scale_D.square()}
+
+    def _offsets(self, x_BD: Tensor) -> Tensor:
+        """Return what `coordinates` divides by the units, which is cheaper done with the sums."""
+        return x_BD.double() - self.shift_D.double()
 
     def typical(self) -> Totals:
         """Return the totals of a standard normal."""
