@@ -102,8 +102,7 @@ class DiagonalComponents(RealComponents):
             constant = known_BD.double() @ entry_MD.T
         linear_BM = torch.addmm(constant, offset_BD, (precision_MD * mean_MD / scale_D).T)
         square_BD, weight_MD = offset_BD.square(), precision_MD / scale_D.square()
-        log_prob_BM = torch.addmm(linear_BM, square_BD, weight_MD.T, alpha=-0.5)
-        return log_prob_BM.to(self.mean_MD.dtype)
+        return linear_BM.addmm_(square_BD, weight_MD.T, alpha=-0.5).to(self.mean_MD.dtype)
 
     def statistics(self, x_BD: Tensor, weight_BM: Tensor, known_BD: Tensor | None = None) -> Totals:
         """Return the sums of weights, coordinates and their squares, over known entries."""

@@ -116,10 +116,9 @@ class Mixture(ClosedForm):
         """Return the log-likelihood, and each component's share of the examples: the E-step."""
         x_BD, known_BD = self._flat(batch)
         joint_BM = self._log_weight(batch.y) + self.parts.log_prob(x_BD, known_BD)
-        share_BM = joint_BM.softmax(1)
-        nats = joint_BM.logsumexp(1).double().sum()
+        share_BM, nats_B = _shares(joint_BM)
         parts = self.parts.statistics(x_BD, share_BM, known_BD)
-        return {"nats": nats, "share_M": share_BM.sum(0), **parts}
+        return {"nats": nats_B.double().sum(), "share_M": share_BM.sum(0), **parts}
 
     def update(self, total: dict[str, Tensor]) -> dict[str, float]:
         """Set weights and components: the M-step."""
@@ -305,3 +304,11 @@ def kmeans(
         centres = torch.where(count_KD > 0, sums_KD / count_KD.clamp(min=1), centres)
         label_N = distances(centres).argmin(1)
     return label_N
+
+
+def _shares(joint_BM: Tensor) -> tuple[Tensor, Tensor]:
+    """Return ``softmax(1)`` and ``logsumexp(1)`` for the exponentials of one of them."""
+    most_B1 = joint_BM.amax(1, keepdim=True)
+    share_BM = (joint_BM - most_B1).exp_()
+    sum_B1 = share_BM.sum(1, keepdim=True)
+    return share_BM.div_(sum_B1), (most_B1 + sum_B1.log()).squeeze(1)
