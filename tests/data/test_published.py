@@ -23,7 +23,7 @@ from genus.errors import DataError
 REAL = os.environ.get("GENUS_DATA")
 COMPLETE = [
     "mnist", "fashion-mnist", "binarized-mnist", "mnist-dynamic", "mnist-threshold",
-    "cifar10-4000", "omniglot-small1", "frey-faces",
+    "stacked-mnist", "cifar10-4000", "omniglot-small1", "frey-faces",
 ]  # fmt: skip
 
 
@@ -112,6 +112,24 @@ def test_mnist_layout_is_found_and_read(tmp_path, nothing_here, monkeypatch, fol
     assert [len(part) for part in data.splits.values()] == [20, 10_000, 5]
     assert data.notes == ("no digest of the published contents was at hand to compare with",)
     assert as_arrays(data.train).x.max() == 1
+
+
+def test_stacked_digits_are_three_images_of_their_split(tmp_path, nothing_here, monkeypatch):
+    for name in ("stacked-mnist", "mnist-threshold"):
+        monkeypatch.delitem(published.DIGESTS, name)
+    write_mnist(tmp_path / "mnist")
+    data, single = (load_data(name, root=tmp_path) for name in ("stacked-mnist", "mnist-threshold"))
+    assert data.labels[42] == "042"
+    for name in ("train", "valid", "test"):
+        stacked, digits = as_arrays(data.split(name)), as_arrays(single.split(name))
+        assert stacked.x.shape == (len(digits.x), 3, 28, 28)
+        known: dict[bytes, set[int]] = {}
+        for image, label in zip(digits.x.numpy(), digits.y.tolist(), strict=True):
+            known.setdefault(image.astype(np.uint8).tobytes(), set()).add(label)
+        dark = (stacked.x[:50] >= 128).numpy().astype(np.uint8)
+        for image, label in zip(dark, stacked.y[:50].tolist(), strict=True):
+            for channel, digit in zip(image, f"{label:03}", strict=True):
+                assert int(digit) in known[channel.tobytes()]
 
 
 def test_unequal_labels_are_noticed(tmp_path, nothing_here):

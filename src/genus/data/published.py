@@ -156,6 +156,13 @@ PUBLISHED: dict[str, Published] = {
         f"MNIST with pixels of 128 and above as 1; {_LAST}.",
         "mnist", _DIGITS,
     ),
+    "stacked-mnist": Published(
+        Spec((3, 28, 28), levels=256, classes=1000), _MNIST_COUNTS, _MNIST,
+        readers.read_stacked_mnist,
+        "Three MNIST digits of the same split as the colours of an image, so that there are 1,000 "
+        "kinds to be missed (Metz et al. 2017); drawn once with a fixed seed.",
+        "mnist", tuple(f"{number:03}" for number in range(1000)),
+    ),
     "cifar10": Published(
         Spec((3, 32, 32), levels=256, classes=10), (45_000, 5_000, 10_000), _CIFAR,
         readers.read_cifar10,
@@ -203,6 +210,7 @@ DIGESTS = {
     "binarized-mnist": "9c28cbbb510b512a7de9c7e24e150ea4b73041608df6384708b2b8f831bafd24",
     "mnist-dynamic": "97096dfe182e6a3f52978c3341a5fc0fe4176b63127edfd765199b7928ec4a07",
     "mnist-threshold": "67dffed397ab32d82d7c8b17a3426726d9b83378980077b0b7b072ca3d962ee2",
+    "stacked-mnist": "09249109a26fd4247b223aff5f456e2026bed1834fbdf4c2465abd176dee116a",
     "cifar10-4000": "c26bc613880b4dfffc7c7d46de6d36b644a0e7e0dae9e1eafe6e49f3e8e81b86",
     "omniglot-small1": "9d09c9ad5832a8f9296ce810eaab5b300113ac730102edce3d5e73ef35df07c3",
     "frey-faces": "b781c5b60ce5472556228ebcdd3a8cc183dfdfbf02ae9ebd806d716f66f92a70",
