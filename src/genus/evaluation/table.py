@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from genus.evaluation.measure import Measure
 from genus.evaluation.outcome import Comparison, Row
-from genus.evaluation.samples import Measure
 
 if TYPE_CHECKING:
     from rich.console import Console
