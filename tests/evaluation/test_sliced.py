@@ -90,5 +90,5 @@ def test_says_all_that_is_wrong():
         sliced_distance(torch.full((3, 2), float("inf")), torch.zeros(3, 2))
     with pytest.raises(ConfigError, match=r"\(3, 2\) and \(3, 4\)"):
         sliced_distance(torch.zeros(3, 2), torch.zeros(3, 4))
-    with pytest.raises(ConfigError, match="at least 1 example.* got 0"):
+    with pytest.raises(ConfigError, match=r"at least 1 example.* got 0"):
         sliced_distance(torch.zeros(0, 2), torch.zeros(3, 2))
