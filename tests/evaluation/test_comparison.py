@@ -130,6 +130,12 @@ def test_the_files_agree_with_each_other(result):
     frechet = content["rows"][0]["evaluation"]["samples"]["features"]["trained"]["frechet"]
     assert float(table[0]["trained.frechet.value"]) == frechet["value"]
     assert float(table[0]["trained.frechet.floor"]) == frechet["floor"]
+    samples = content["rows"][0]["evaluation"]["samples"]
+    assert (
+        float(table[0]["trained.kernel.value"]) == samples["features"]["trained"]["kernel"]["value"]
+    )
+    assert float(table[0]["bins.different.floor"]) == samples["bins"]["different"]["floor"]
+    assert float(table[0]["classes.p_value"]) == samples["classes"]["p_value"]
     assert table[1]["likelihood.nats"] == ""
     assert table[1]["reason"]
 
@@ -195,6 +201,9 @@ def test_the_report_is_well_formed_and_needs_nothing_else(result):
     text = " ".join(page.text)
     for word in ("toy", "real data", "train copies", result.data.digest, "a <b>", "FD[trained]"):
         assert word in text
+    for column in ("KID[trained]", "SW[trained]", "bins", "JS", "classes"):
+        assert page.text.count(column) == 2  # a head of the table, and how to read it
+    assert f"fingerprint {result.rows[0].evaluation.samples.fingerprint}" in text
     assert "<b>sound</b>" not in html
     assert "&lt;b&gt;sound&lt;/b&gt; &amp; light" in html
     assert "svg" in page.tags
@@ -229,6 +238,7 @@ def test_the_table_fits_the_terminal_and_leaves_nothing_out(result, width):
     assert max(len(line) for line in text.splitlines()) <= width
     assert "…" not in text
     assert "[trained]" in text
+    assert "KID" not in text  # there is no room for it here; the page has it
     for word in ("bits/dim", "exact", "real data", "train copies", "near", "diverges: "):
         assert word in text
 
@@ -281,9 +291,9 @@ def test_too_slow_a_sampler_reduces_the_count_for_all_and_says_so(
     )
     assert result.samples == 55
     assert all(row.evaluation.samples.n == 55 for row in result.rows)
-    assert result.notes == (
+    assert result.notes[0] == (
         "Every model drew 55 samples instead of 60: toy needs about 2 s for each, and the sample "
-        "budget is 110 s.",
+        "budget is 110 s."
     )
     assert "Every model drew 55 samples" in result.report.read_text()
 

@@ -58,11 +58,26 @@ def test_noise_is_far_from_the_floor(toys, reference):
 def test_measuring_twice_gives_the_same_bits(toys, reference):
     x, _ = draw(toys.UniformModel(reference.data.spec), 100)
     assert reference.measure(x) == reference.measure(x)
+    again = Reference(toys.make_bars(sizes=(300, 40, 100)))
+    assert again.measure(x) == reference.measure(x)
 
 
 def test_a_block_survives_its_json(reference):
     block = reference.measure(reference.real)
     assert SampleBlock.from_json(block.to_json()) == block
+
+
+def test_a_block_of_an_old_record_can_be_read(reference):
+    content = reference.measure(reference.real).to_json()
+    for name in ("bins", "classes", "labels", "fingerprint", "notes"):
+        del content[name]
+    for scores in content["features"].values():
+        del scores["kernel"], scores["sliced"]
+    old = SampleBlock.from_json(content)
+    assert old.bins is old.classes is old.labels is old.fingerprint is None
+    assert old.notes == ()
+    assert old.scores["trained"].kernel is None
+    assert old.scores["trained"].frechet.value > 0
 
 
 def test_rows_of_the_floor_are_not_rows_of_the_reference(reference):

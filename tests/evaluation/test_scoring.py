@@ -37,6 +37,8 @@ SCORES = {
     "recall": MEASURE,
     "density": MEASURE,
     "coverage": MEASURE,
+    "kernel": {"value": "float", "floor": "float", "standard_error": "float"},
+    "sliced": {"value": "float", "floor": "float", "standard_error": "float"},
 }
 
 
@@ -80,6 +82,17 @@ def test_the_json_keeps_its_shape(toys, data):
         "n": "int",
         "features": {"trained": SCORES, "random": SCORES},
         "nearer_to_train": {"share": "float", "standard_error": "float", "null": "float"},
+        "bins": {"bins": "int", "different": MEASURE, "divergence": MEASURE},
+        "classes": {
+            "statistic": MEASURE,
+            "p_value": "float",
+            "degrees": "int",
+            "counts": "list",
+            "expected": "list",
+        },
+        "labels": "NoneType",
+        "fingerprint": "str",
+        "notes": "list",
     }
 
 
@@ -148,7 +161,9 @@ def test_slow_samplers_draw_fewer_and_the_result_says_so(toys, data, monkeypatch
     monkeypatch.setattr(scoring, "sampling_cost", lambda model: 1.0)
     result = evaluate(toys.UniformModel(data.spec), data, sample_budget=55)
     assert result.samples.n == 55
-    assert result.notes == ("55 samples instead of 60: drawing them all would take over 55 s",)
+    assert result.notes[0] == "55 samples instead of 60: drawing them all would take over 55 s"
+    assert result.notes[1].startswith("55 examples do not fill 64 features (FD[trained], FD[rand")
+    assert len(result.notes) == 2
 
 
 def test_an_impossible_example_is_minus_infinity_and_null_in_json(toys, data):

@@ -128,12 +128,30 @@ def _between(interval: list[float] | None, cause: str) -> str:
 
 def _print_samples(block: dict[str, Any]) -> None:
     """Print each figure of the sample block beside what real data get."""
-    names = ("frechet", "precision", "recall", "density", "coverage")
-    rows = []
+    names = ("frechet", "kernel", "sliced", "precision", "recall", "density", "coverage")
+    rows: list[tuple[Any, ...]] = []
     for net, scores in block["features"].items():
         for name in names:
             rows.append((net, name, scores[name]["value"], scores[name]["floor"]))
+    rows += _histogram_rows(block)
     output.table(("features", f"{block['n']} samples", "value", "real data"), rows)
     nearer = block["nearer_to_train"]
     share, error = nearer["share"], nearer["standard_error"]
     output.say(f"nearer to train than to held-out: {share:.2f} ± {error:.2f} (0.50 is fair)")
+    output.say(f"fingerprint of these figures: {block['fingerprint']}")
+
+
+def _histogram_rows(block: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """Return the lines of the table that need no features: bins, classes, labels."""
+    parts = (
+        ("bins", "different", "share of different bins"),
+        ("bins", "divergence", "divergence of bins, bits"),
+        ("classes", "statistic", "chi-squared of classes"),
+        ("labels", "accuracy", "label accuracy"),
+        ("labels", "classification", "classification accuracy"),
+    )
+    return [
+        ("", words, block[part][name]["value"], block[part][name]["floor"])
+        for part, name, words in parts
+        if block[part] is not None
+    ]

@@ -173,9 +173,11 @@ class _Runner:
         n = self.choose_count()
         self.say("preparing the reference")
         settings = self.settings
-        return Reference(
+        found = Reference(
             self.data, split=settings.split, n=n, seed=settings.seed, progress=self.say
         )
+        self.notes += found.notes
+        return found
 
     def choose_count(self) -> int:
         """Return how many samples each model draws, and note it where time allows only fewer."""
@@ -367,6 +369,7 @@ class _Runner:
             "k": self.settings.k,
             "seed": self.settings.seed,
             "features": [net.fingerprint for net in nets],
+            "fingerprint": None if reference is None else reference.fingerprint,
         }
 
     def _control(self, label: str, reference: Reference, x: Tensor) -> Row:

@@ -21,17 +21,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from genus.errors import ConfigError
 from genus.evaluation import cache
 from genus.evaluation.nets import FEATURES, Scaler, make_head, make_trunk
 from genus.evaluation.rows import choose, read
 from genus.spec import Spec
 
 if TYPE_CHECKING:
-    from genus.data import DataSet
+    from genus.data import DataSet, Split
 
 MOST_SAMPLES = 2000
 """Samples that a comparison draws by default, where the held-out split is that large."""
 _SCALE_ROWS = 5000
+_HEAD = "head."
+"""What the names of a head's weights begin with, among those of a network that is kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +47,7 @@ class Recipe:
     learning_rate: float = 2e-3
     noise: float = 0.3
     seed: int = 0
-    version: int = 1
+    version: int = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +61,8 @@ class FeatureNet:
         net: from scaled examples to features.
         scaler: from examples to the input of the net.
         scale: what features are multiplied by.
+        head: from the output of the net to logits of the classes, where it was trained to tell
+            them.
     """
 
     name: str
@@ -66,12 +71,29 @@ class FeatureNet:
     net: nn.Module
     scaler: Scaler
     scale: float
+    head: nn.Module | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the features of examples ``(N, *shape)``: ``(N, D)`` in float64."""
         with torch.no_grad(), torch.autocast("cpu", enabled=False):
             parts = [self.net(self.scaler(part.cpu())).flatten(1) for part in torch.split(x, 256)]
         return torch.cat(parts).double() * self.scale
+
+    def classify(self, x: Tensor) -> Tensor:
+        """Return the most probable class of examples ``(N, *shape)``, ``(N,)``.
+
+        Raises:
+            ConfigError: the network was not trained to tell classes.
+        """
+        if self.head is None:
+            raise ConfigError(f"the {self.name} network cannot classify: it has not learnt classes")
+        return classify(nn.Sequential(self.net, self.head), self.scaler, x)
+
+
+def classify(net: nn.Module, scaler: Scaler, x: Tensor) -> Tensor:
+    """Return the class ``(N,)`` with the largest logit for examples ``(N, *shape)``."""
+    with torch.no_grad(), torch.autocast("cpu", enabled=False):
+        return torch.cat([net(scaler(part.cpu())).argmax(1) for part in torch.split(x, 256)])
 
 
 def reserved_rows(data: DataSet) -> Tensor:
@@ -155,20 +177,32 @@ def _values(scaler: Scaler) -> FeatureNet:
 def _make(
     name: str, data: DataSet, recipe: Recipe, scaler: Scaler, sample: Tensor
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the weights, with the scale among them, and the notes of a network."""
+    """Return the weights, with scale and head among them, and the notes of a network."""
     trunk = make_trunk(data.spec, recipe.width, recipe.seed)
     description = "a convolutional network" if data.spec.is_image else "a small network"
     notes: dict[str, Any] = {"description": f"{description} of fixed random weights"}
-    if name == "trained":
-        labelled = data.spec.classes is not None and data.labelled is None
-        labelled = labelled and data.train.batch(torch.arange(1)).y is not None
-        train = _train_classifier if labelled else _train_autoencoder
-        notes = {"description": f"{description} {train(trunk, data, recipe, scaler)}"}
+    head: nn.Module | None = None
+    if name == "trained" and has_labels(data):
+        head, said = _train_classifier(trunk, data, recipe, scaler)
+        notes = {"description": f"{description} {said}"}
+    elif name == "trained":
+        said = _train_autoencoder(trunk, data, recipe, scaler)
+        notes = {"description": f"{description} {said}"}
     raw = FeatureNet(name, "", "", trunk.eval(), scaler, 1.0)(sample)
     variance = float(raw.var(0).sum())
     scale = (FEATURES / variance) ** 0.5 if variance > 0 else 1.0
-    tensors = {key: value.detach().clone() for key, value in trunk.state_dict().items()}
+    weights = dict(trunk.state_dict())
+    if head is not None:
+        weights |= {f"{_HEAD}{key}": value for key, value in head.state_dict().items()}
+    tensors = {key: value.detach().clone() for key, value in weights.items()}
     return {**tensors, "scale": torch.tensor(scale, dtype=torch.float64)}, notes
+
+
+def has_labels(data: DataSet) -> bool:
+    """Return whether every training example has a label."""
+    if data.spec.classes is None or data.labelled is not None:
+        return False
+    return data.train.batch(torch.arange(1)).y is not None
 
 
 def _assemble(
@@ -179,34 +213,53 @@ def _assemble(
     tensors: dict[str, Tensor],
     notes: dict[str, Any],
 ) -> FeatureNet:
-    weights = dict(tensors)
+    weights = {key: value for key, value in tensors.items() if not key.startswith(_HEAD)}
     scale = float(weights.pop("scale"))
     trunk = make_trunk(spec, recipe.width, recipe.seed)
     trunk.load_state_dict(weights)
     digest = hashlib.sha256(b"".join(weights[key].numpy().tobytes() for key in sorted(weights)))
     fingerprint = digest.hexdigest()[:12]
-    return FeatureNet(name, notes["description"], fingerprint, trunk.eval(), scaler, scale)
+    head = None
+    if any(key.startswith(_HEAD) for key in tensors):
+        assert spec.classes is not None
+        head = make_head(spec.classes, 0, 0).eval()
+        head.load_state_dict(
+            {key.removeprefix(_HEAD): value for key, value in tensors.items() if _HEAD in key}
+        )
+    return FeatureNet(name, notes["description"], fingerprint, trunk.eval(), scaler, scale, head)
 
 
-def _train_classifier(trunk: nn.Module, data: DataSet, recipe: Recipe, scaler: Scaler) -> str:
-    """Train the trunk to tell the classes; return what to say of it."""
+def _train_classifier(
+    trunk: nn.Module, data: DataSet, recipe: Recipe, scaler: Scaler
+) -> tuple[nn.Module, str]:
+    """Train the trunk to tell the classes; return its head and what to say of it."""
     assert data.spec.classes is not None
     head = make_head(data.spec.classes, 0, recipe.seed + 1)
+    descend_labels(trunk, head, data.train, visible_rows(data), recipe, scaler)
+    if not len(data.valid):
+        return head, "trained to tell the classes"
+    valid = read(data.valid, choose(len(data.valid), 2000, seed=0))
+    found = classify(nn.Sequential(trunk, head), scaler, valid.x)
+    accuracy = float((found == valid.y).double().mean())
+    return head, f"trained to tell the classes ({accuracy:.1%} right on valid)"
+
+
+def descend_labels(
+    trunk: nn.Module,
+    head: nn.Module,
+    train: Split,
+    rows: Tensor,
+    recipe: Recipe,
+    scaler: Scaler,
+) -> None:
+    """Train a trunk and the head on it to tell the classes of some rows of a split."""
 
     def loss(x: Tensor, y: Tensor | None, generator: torch.Generator) -> Tensor:
         assert y is not None
         noise = torch.randn(x.shape, generator=generator)
         return F.cross_entropy(head(trunk(x + 0.1 * noise)), y, label_smoothing=0.05)
 
-    _descend(trunk, head, loss, data, recipe, scaler)
-    if not len(data.valid):
-        return "trained to tell the classes"
-    valid = read(data.valid, choose(len(data.valid), 2000, seed=0))
-    with torch.no_grad():
-        logits = torch.cat([head(trunk(scaler(part))) for part in torch.split(valid.x, 256)])
-    assert valid.y is not None
-    accuracy = float((logits.argmax(1) == valid.y).double().mean())
-    return f"trained to tell the classes ({accuracy:.1%} right on valid)"
+    _descend([*trunk.parameters(), *head.parameters()], loss, train, rows, recipe, scaler)
 
 
 def _train_autoencoder(trunk: nn.Module, data: DataSet, recipe: Recipe, scaler: Scaler) -> str:
@@ -217,26 +270,25 @@ def _train_autoencoder(trunk: nn.Module, data: DataSet, recipe: Recipe, scaler: 
         noisy = x + recipe.noise * torch.randn(x.shape, generator=generator)
         return F.mse_loss(head(trunk(noisy)), x.flatten(1))
 
-    _descend(trunk, head, loss, data, recipe, scaler)
+    parameters = [*trunk.parameters(), *head.parameters()]
+    _descend(parameters, loss, data.train, visible_rows(data), recipe, scaler)
     return f"trained to restore noisy examples from {FEATURES} numbers"
 
 
 def _descend(
-    trunk: nn.Module,
-    head: nn.Module,
+    parameters: list[nn.Parameter],
     loss: Callable[[Tensor, Tensor | None, torch.Generator], Tensor],
-    data: DataSet,
+    train: Split,
+    rows: Tensor,
     recipe: Recipe,
     scaler: Scaler,
 ) -> None:
     generator = torch.Generator().manual_seed(recipe.seed)
-    rows = visible_rows(data)
-    parameters = [*trunk.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.steps)
     for _ in range(recipe.steps):
         picked = rows[torch.randint(len(rows), (recipe.batch_size,), generator=generator)]
-        batch = data.train.batch(picked, generator=generator)
+        batch = train.batch(picked, generator=generator)
         optimizer.zero_grad()
         loss(scaler(batch.x), batch.y, generator).backward()  # type: ignore[no-untyped-call]
         optimizer.step()

@@ -14,6 +14,7 @@ References:
 # Shapes: N examples, D features.
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -100,16 +101,29 @@ def null_floor(covariance: Tensor, n: int, m: int | None = None) -> float:
     return (1 / n + 1 / (m or n)) * float(weights.sum() + second_order)
 
 
-def bootstrap_error(first: Tensor, second: Tensor, *, repeats: int = 40, seed: int = 0) -> float:
-    """Return the standard error of `frechet_distance` by resampling the rows of both sets.
+def bootstrap_error(
+    first: Tensor,
+    second: Tensor,
+    distance: Callable[[Tensor, Tensor], float] = frechet_distance,
+    *,
+    repeats: int = 40,
+    seed: int = 0,
+) -> float:
+    """Return the standard error of a distance by resampling the rows of both sets.
 
     Only the spread is used: a resampled distance is biased up a second time, so its percentiles
     would not cover the estimate.
+
+    Args:
+        first: ``(N, D)`` features.
+        second: ``(M, D)`` features.
+        distance: of two such sets.
+        repeats: how many times they are drawn again.
+        seed: of the draws.
     """
     generator = torch.Generator().manual_seed(seed)
     draws = [
-        frechet_distance(_resample(first, generator), _resample(second, generator))
-        for _ in range(repeats)
+        distance(_resample(first, generator), _resample(second, generator)) for _ in range(repeats)
     ]
     return float(torch.tensor(draws, dtype=torch.float64).std())
 

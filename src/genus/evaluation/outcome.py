@@ -14,6 +14,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from genus.evaluation.cache import write_atomic
+from genus.evaluation.fingerprint import check_same
 from genus.evaluation.scoring import FORMAT, DataReference, Evaluation, plain
 from genus.spec import Spec
 
@@ -92,6 +93,9 @@ class Comparison:
         out: the folder.
         reference: some held-out examples, for pictures.
         finished: when, in ISO 8601.
+
+    Raises:
+        ConfigError: samples of the rows were measured in different ways.
     """
 
     data: DataReference
@@ -108,6 +112,10 @@ class Comparison:
     out: Path
     reference: Tensor | None = None
     finished: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+
+    def __post_init__(self) -> None:
+        blocks = {row.label: row.evaluation.samples for row in self.rows if row.evaluation}
+        check_same({name: b.fingerprint for name, b in blocks.items() if b is not None})
 
     @property
     def report(self) -> Path:
@@ -169,7 +177,8 @@ def _record(row: Row) -> dict[str, Any]:
         record["samples"] = block["n"]
         for net, scores in block["features"].items():
             record |= _flat(f"{net}.", scores)
-        record |= _flat("", {"nearer_to_train": block["nearer_to_train"]})
+        for name in ("nearer_to_train", "bins", "classes", "labels"):
+            record |= _flat(f"{name}.", block[name] or {})
     return record
 
 
@@ -178,6 +187,6 @@ def _flat(prefix: str, scores: dict[str, Any]) -> dict[str, Any]:
     for name, value in scores.items():
         if isinstance(value, dict):
             cells |= {f"{prefix}{name}.{key}": item for key, item in value.items()}
-        elif not isinstance(value, str):
+        elif not isinstance(value, str | list):
             cells[f"{prefix}{name}"] = value
     return cells

@@ -8,13 +8,14 @@ from html import escape
 
 from torch import Tensor
 
+from genus.evaluation.column import Column
 from genus.evaluation.curves import Points, chart, legend
 from genus.evaluation.outcome import COPIES, REAL, Comparison, Row
 from genus.evaluation.pictures import Plane, data_uri, grid_png
 from genus.evaluation.reconstruction import in_turn
 from genus.evaluation.storage import for_pictures
 from genus.evaluation.style import STYLE
-from genus.evaluation.table import Column, columns, remarks
+from genus.evaluation.table import columns, remarks
 
 _BLOCKS = {"likelihood": "Likelihood", "samples": "Samples", "cost": "Cost"}
 
@@ -212,6 +213,8 @@ def _reading(comparison: Comparison) -> str:
 
 def _provenance(comparison: Comparison) -> str:
     data, settings = comparison.data, comparison.settings
+    blocks = [row.evaluation.samples for row in comparison.rows if row.evaluation]
+    prints = [block.fingerprint for block in blocks if block and block.fingerprint]
     facts = {
         "data": f"{data.name}, {data.split} split, {data.examples:,} examples of {data.dims} dims",
         "digest": data.digest,
@@ -222,6 +225,7 @@ def _provenance(comparison: Comparison) -> str:
             f"FD[{f.name}]": f"{f.description}; weights {f.fingerprint}"
             for f in comparison.features
         },
+        **({"sample figures": f"fingerprint {prints[0]}"} if prints else {}),
         **{key: str(value) for key, value in comparison.environment.items()},
     }
     items = "\n".join(

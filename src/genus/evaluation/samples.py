@@ -6,12 +6,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from genus.errors import ConfigError, SpecError
+from genus.evaluation.class_scores import ClassBalance, LabelScores
+from genus.evaluation.doubts import doubts_about_counts, doubts_about_samples
 from genus.evaluation.features import (
     MOST_SAMPLES,
     FeatureNet,
@@ -19,12 +22,18 @@ from genus.evaluation.features import (
     reserved_rows,
     visible_rows,
 )
+from genus.evaluation.fingerprint import fingerprint
 from genus.evaluation.frechet import bootstrap_error, frechet_distance, null_floor
+from genus.evaluation.histograms import BinBlock, Histograms
+from genus.evaluation.kernel import KernelDistance, kernel_distance
+from genus.evaluation.labels import LabelReference
 from genus.evaluation.likelihood import scoring_mode
+from genus.evaluation.measure import Measure
 from genus.evaluation.memorisation import NearerToTrain, nearer_to_train
 from genus.evaluation.nets import Scaler
 from genus.evaluation.prdc import PRDC, prdc
 from genus.evaluation.rows import as_values, choose, read
+from genus.evaluation.sliced import sliced_distance
 from genus.spec import Spec
 
 if TYPE_CHECKING:
@@ -37,21 +46,7 @@ CHUNK = 250
 """Samples drawn at a time, a bound on memory."""
 _MOST_REFERENCES = 5000
 _PROBES = (4, 32)
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A figure of the sample block beside what real data get.
-
-    Args:
-        value: of the samples.
-        floor: of equally many real examples that are not in the reference: a perfect model.
-        standard_error: of the value, where it is known.
-    """
-
-    value: float
-    floor: float
-    standard_error: float | None = None
+_SLICED_REPEATS = 16
 
 
 @dataclass(frozen=True)
@@ -67,16 +62,34 @@ class FeatureScores:
     recall: Measure
     density: Measure
     coverage: Measure
+    kernel: Measure | None = None
+    """None in records from before there was any, as below."""
+    sliced: Measure | None = None
 
 
 @dataclass(frozen=True)
 class SampleBlock:
-    """How a set of samples compares with held-out data."""
+    """How a set of samples compares with held-out data.
+
+    Args:
+        n: how many samples.
+        scores: distances and shares by the name of the feature network.
+        nearer_to_train: the memorisation test.
+        bins: kinds of examples that come too often or too rarely.
+        classes: classes that do; None without labels.
+        labels: what labels are worth; only of class-conditional models.
+        fingerprint: figures of two blocks compare only where it is the same.
+        notes: what is doubtful about the samples.
+    """
 
     n: int
     scores: dict[str, FeatureScores]
-    """By the name of the feature network."""
     nearer_to_train: NearerToTrain
+    bins: BinBlock | None = None
+    classes: ClassBalance | None = None
+    labels: LabelScores | None = None
+    fingerprint: str | None = None
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the block as a dictionary."""
@@ -84,22 +97,45 @@ class SampleBlock:
             "n": self.n,
             "features": {name: asdict(score) for name, score in self.scores.items()},
             "nearer_to_train": asdict(self.nearer_to_train),
+            **{name: _plain(getattr(self, name)) for name in ("bins", "classes", "labels")},
+            "fingerprint": self.fingerprint,
+            "notes": list(self.notes),
         }
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> SampleBlock:
-        """Build a block from `to_json`'s dictionary."""
-        scores = {name: _scores_of(score) for name, score in content["features"].items()}
-        nearer = NearerToTrain(**content["nearer_to_train"])
-        return cls(content["n"], scores, nearer)
+        """Build a block from `to_json`'s dictionary; what an old record lacks is None."""
+        scores = {
+            name: FeatureScores(**_with_measures(score))
+            for name, score in content["features"].items()
+        }
+        found: dict[str, Any] = {}
+        for name, kind in (("bins", BinBlock), ("classes", ClassBalance), ("labels", LabelScores)):
+            stored = content.get(name)
+            found[name] = None if stored is None else kind(**_with_measures(stored))
+        return cls(
+            content["n"],
+            scores,
+            NearerToTrain(**content["nearer_to_train"]),
+            **found,
+            fingerprint=content.get("fingerprint"),
+            notes=tuple(content.get("notes", ())),
+        )
 
 
-def _scores_of(content: dict[str, Any]) -> FeatureScores:
-    values: dict[str, Any] = {
-        key: Measure(**value) if isinstance(value, dict) else value
-        for key, value in content.items()
-    }
-    return FeatureScores(**values)
+def _plain(part: BinBlock | ClassBalance | LabelScores | None) -> dict[str, Any] | None:
+    return None if part is None else asdict(part)
+
+
+def _with_measures(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of a stored part as they were: measures, and tuples of counts."""
+
+    def restored(value: Any) -> Any:
+        if isinstance(value, list):
+            return tuple(value)
+        return Measure(**value) if isinstance(value, dict) else value
+
+    return {key: restored(value) for key, value in content.items()}
 
 
 class Reference:
@@ -142,8 +178,28 @@ class Reference:
         self.examples = read(held_out, choose(len(held_out), self.size, seed)).x
         self.real, self.real_source = self._real_rows()
         self.features = {net.name: net(self.examples) for net in self.nets}
-        self._prepare_memorisation()
+        train_x, held_x = self._prepare_memorisation()
         self.floors = {net.name: self._figures(net, net(self.real)) for net in self.nets}
+        self.classifier = next((net for net in self.nets if net.head is not None), None)
+        self.histograms = Histograms(
+            train_x,
+            held_x,
+            self.real,
+            values=self._values,
+            classifier=self.classifier,
+            classes=data.spec.classes,
+            seed=seed,
+        )
+        self.fingerprint = fingerprint(
+            nets=[net.fingerprint for net in self.nets],
+            n=self.n,
+            digest=data.digest,
+            split=split,
+            seed=seed,
+            rows=[self.examples, self.real, train_x, held_x],
+        )
+        sizes = {name: features.shape[1] for name, features in self.features.items()}
+        self.notes = doubts_about_counts(min(self.n, self.size), sizes)
 
     def train_copies(self) -> Tensor:
         """Return as many training examples as there are samples: what cheating looks like."""
@@ -159,7 +215,22 @@ class Reference:
         x = quantise(samples, self.data.spec)
         scores = {net.name: self._scores(net, net(x)) for net in self.nets}
         nearer = nearer_to_train(self._values(x), self._train_values, self._held_out_values)
-        return SampleBlock(len(x), scores, nearer)
+        return SampleBlock(
+            len(x),
+            scores,
+            nearer,
+            self.histograms.over_bins(x),
+            self.histograms.over_classes(x),
+            fingerprint=self.fingerprint,
+            notes=doubts_about_samples(x, self.real, self.data.spec),
+        )
+
+    @cached_property
+    def labels(self) -> LabelReference | None:
+        """What samples with labels are held against; None where no network knows the classes."""
+        if self.classifier is None:
+            return None
+        return LabelReference(self.data, self.split, self.n, self.classifier, self.seed)
 
     def _real_rows(self) -> tuple[Tensor, str]:
         """Return n real examples outside the reference, as new to the networks as can be had."""
@@ -175,36 +246,62 @@ class Reference:
                 missing -= len(taken)
         return torch.cat(parts), " + ".join(sources)
 
-    def _prepare_memorisation(self) -> None:
+    def _prepare_memorisation(self) -> tuple[Tensor, Tensor]:
+        """Make both references of the memorisation test; return their examples."""
         held_out, train = self.data.split(self.split), visible_rows(self.data)
         size = min(len(held_out), len(train), _MOST_REFERENCES)
         picked = train[choose(len(train), size, self.seed + 3)]
         train_x = read(self.data.train, picked).x
         self._scaler = None if self.data.spec.is_discrete else Scaler.of(self.data.spec, train_x)
         self._train_values = self._values(train_x)
-        self._held_out_values = self._values(
-            read(held_out, choose(len(held_out), size, self.seed)).x
-        )
+        held_x = read(held_out, choose(len(held_out), size, self.seed)).x
+        self._held_out_values = self._values(held_x)
+        return train_x, held_x
 
     def _values(self, x: Tensor) -> Tensor:
         return as_values(x if self._scaler is None else self._scaler(x), self.data.spec)
 
-    def _figures(self, net: FeatureNet, features: Tensor) -> tuple[float, PRDC]:
+    def _figures(self, net: FeatureNet, features: Tensor) -> _Figures:
         reference = self.features[net.name]
-        return frechet_distance(features, reference), prdc(reference, features, NEIGHBOURS)
+        return _Figures(
+            frechet_distance(features, reference),
+            kernel_distance(features, reference),
+            sliced_distance(features, reference),
+            prdc(reference, features, NEIGHBOURS),
+        )
 
     def _scores(self, net: FeatureNet, features: Tensor) -> FeatureScores:
         reference = self.features[net.name]
-        distance, shares = self._figures(net, features)
-        floor, floors = self.floors[net.name]
+        found, floor = self._figures(net, features), self.floors[net.name]
+        kernel = found.kernel
         error = bootstrap_error(features, reference, seed=self.seed)
+        # One basis and few draws say how much the mean over all of them varies, in less time.
+        sliced_error = bootstrap_error(
+            features,
+            reference,
+            partial(sliced_distance, directions=1),
+            repeats=_SLICED_REPEATS,
+            seed=self.seed,
+        )
         return FeatureScores(
             net.description,
             net.fingerprint,
-            Measure(distance, floor, error),
+            Measure(found.frechet, floor.frechet, error),
             null_floor(torch.cov(reference.T), len(features), len(reference)),
-            *(Measure(a, b) for a, b in zip(_four(shares), _four(floors), strict=True)),
+            *(Measure(*pair) for pair in zip(_four(found.prdc), _four(floor.prdc), strict=True)),
+            kernel=Measure(kernel.value, floor.kernel.value, kernel.standard_error),
+            sliced=Measure(found.sliced, floor.sliced, sliced_error),
         )
+
+
+@dataclass(frozen=True)
+class _Figures:
+    """What is measured in the features of one network."""
+
+    frechet: float
+    kernel: KernelDistance
+    sliced: float
+    prdc: PRDC
 
 
 def _four(shares: PRDC) -> tuple[float, float, float, float]:
@@ -229,12 +326,15 @@ def quantise(x: Tensor, spec: Spec) -> Tensor:
     return spec.check(x.detach().cpu())
 
 
-def draw(model: Any, n: int, *, seed: int = 0, chunk: int = CHUNK) -> tuple[Tensor, float]:
+def draw(
+    model: Any, n: int, *, y: Tensor | None = None, seed: int = 0, chunk: int = CHUNK
+) -> tuple[Tensor, float]:
     """Draw samples at temperature 1.
 
     Args:
         model: any model.
         n: how many.
+        y: ``(n,)`` labels, of a class-conditional model; left out, it draws them itself.
         seed: of the generator.
         chunk: how many at a time, a bound on memory.
 
@@ -245,7 +345,9 @@ def draw(model: Any, n: int, *, seed: int = 0, chunk: int = CHUNK) -> tuple[Tens
     started, parts = time.perf_counter(), []
     with scoring_mode(model) as ready:
         for start in range(0, n, chunk):
-            part = ready.sample(min(chunk, n - start), generator=generator)
+            size = min(chunk, n - start)
+            labels = {} if y is None else {"y": y[start : start + size]}
+            part = ready.sample(size, **labels, generator=generator)
             parts.append(quantise(part, model.spec))
     return torch.cat(parts), (time.perf_counter() - started) / max(n, 1)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from genus.capabilities import Samples, supports
 from genus.errors import SpecError
+from genus.evaluation.class_scores import LabelScores
+from genus.evaluation.labels import LabelReference
 from genus.evaluation.likelihood import bits_per_dim, score
 from genus.evaluation.reconstruction import restored_examples
 from genus.evaluation.samples import (
@@ -233,16 +235,24 @@ def evaluate(
     say(f"scoring {_name(model)} on {split}")
     likelihood = score(model, data.split(split), k, batch_size=batch_size, seed=seed)
     block, drawn, each, notes = None, None, None, []
+    conditional = getattr(model.spec, "classes", None) is not None
     if missing is not None and samples != 0:
         notes.append(f"{missing}; likelihoods are of what is known, and samples are not judged")
     elif supports(model, Samples) and samples != 0:
         if reference is None:
-            n, note = _count(model, data, split, samples, sample_budget)
+            # A class-conditional model draws twice: as it likes, and with labels that are given.
+            budget = sample_budget / 2 if conditional else sample_budget
+            n, note = _count(model, data, split, samples, budget)
             notes += [note] if note else []
             reference = Reference(data, split=split, n=n, seed=seed, progress=progress)
+            notes += reference.notes
         say(f"drawing {reference.n} samples from {_name(model)}")
         drawn, each = draw(model, reference.n, seed=seed)
         block = reference.measure(drawn)
+        notes += block.notes
+        if conditional and reference.labels is not None:
+            say(f"drawing samples of given labels from {_name(model)}")
+            block = replace(block, labels=_label_scores(model, reference.labels, seed))
     bits, described = None, describe(data, split)
     if data.spec.is_discrete and likelihood.nats.size:
         bits = bits_per_dim(likelihood.mean, data.spec, described.known)
@@ -261,6 +271,13 @@ def evaluate(
         if data.spec.is_image and missing is None
         else None,
     )
+
+
+def _label_scores(model: Any, reference: LabelReference, seed: int) -> LabelScores:
+    """Return what labels are worth, with the labels of as many training examples."""
+    y = reference.train.y
+    assert y is not None
+    return reference.measure(draw(model, len(y), y=y, seed=seed + 1)[0], y)
 
 
 def describe(data: DataSet, split: str) -> DataReference:

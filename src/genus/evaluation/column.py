@@ -1,0 +1,82 @@
+"""A column of a comparison, and figures in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from genus.evaluation.outcome import Row
+
+NONE = "–"
+Block = Literal["likelihood", "samples", "cost"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table.
+
+    Args:
+        title: its name.
+        block: where it belongs; blocks are never merged.
+        cell: from a row with an evaluation to the text.
+        note: what stands under the title: the unit, or the floor.
+        reading: one paragraph on what it sees and what it misses.
+        short: title and note for a terminal, line by line, where they differ.
+        terminal: whether it is shown there; the page has them all.
+    """
+
+    title: str
+    block: Block
+    cell: Callable[[Row], str]
+    note: str
+    reading: str
+    short: str = ""
+    terminal: bool = True
+
+    def text(self, row: Row) -> str:
+        """Return the cell of a row; a dash where there is no figure."""
+        return NONE if row.evaluation is None else self.cell(row)
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Return a figure with so many significant digits, without an exponent where it can be read.
+
+    Example:
+        >>> number(1234.5), number(0.01234), number(2.0)
+        ('1234', '0.0123', '2.00')
+    """
+    if not math.isfinite(value):
+        return "∞" if value > 0 else "-∞" if value < 0 else NONE
+    if value == 0:
+        return "0"
+    if abs(value) < 1e-4:
+        return f"{value:.1e}"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:.{decimals}f}"
+
+
+def with_error(value: float, error: float | None, digits: int = 2) -> str:
+    """Return a figure and its standard error with the same number of decimals, 4 at most.
+
+    Example:
+        >>> with_error(1.78345, 0.0123), with_error(123.4, 5.6, 1), with_error(2.5, None)
+        ('1.783 ±0.012', '123 ±6', '2.50')
+    """
+    if error is None or not math.isfinite(error) or error <= 0 or not math.isfinite(value):
+        return number(value)
+    decimals = min(4, max(0, digits - 1 - math.floor(math.log10(error))))
+    return f"{value:.{decimals}f} ±{error:.{decimals}f}"
+
+
+def within(low: float, high: float) -> str:
+    """Return an interval, with as many decimals as tell its ends apart, 4 at most.
+
+    Example:
+        >>> within(0.15621, 0.16349), within(-88.25, -87.5)
+        ('0.1562–0.1635', '-88.25–-87.50')
+    """
+    width = high - low
+    decimals = 4 if width <= 0 else min(4, max(0, 1 - math.floor(math.log10(width))))
+    return f"{low:.{decimals}f}–{high:.{decimals}f}"

@@ -1,0 +1,62 @@
+"""What is doubtful about a set of samples or a reference, in words."""
+
+# Shapes: N examples.
+from __future__ import annotations
+
+from torch import Tensor
+
+from genus.spec import Spec
+
+_FEW_LEVELS = 4
+_WIDE = 10
+"""How many times as wide or narrow as the data samples of real numbers may be without a word."""
+
+
+def doubts_about_counts(n: int, features: dict[str, int]) -> tuple[str, ...]:
+    """Return what to say where there are no more samples than features.
+
+    Args:
+        n: examples on either side, the fewer of both.
+        features: how many there are, by network.
+    """
+    short = [name for name, size in features.items() if n <= size]
+    if not short:
+        return ()
+    most = max(features.values())
+    return (
+        f"{n} examples do not fill {most} features (FD[{'], FD['.join(short)}]): their covariance "
+        f"is singular and the Frechet distance mostly its own floor; judge more than {most}, "
+        "better thousands",
+    )
+
+
+def doubts_about_samples(x: Tensor, real: Tensor, spec: Spec) -> tuple[str, ...]:
+    """Return what looks wrong with samples, as sentences; nothing where nothing does.
+
+    Args:
+        x: ``(N, *shape)`` samples.
+        real: ``(M, *shape)`` real examples.
+        spec: of the data.
+
+    Example:
+        >>> import torch
+        >>> x = torch.zeros(3, 1, 2, 2, dtype=torch.int64)
+        >>> doubts_about_samples(x, x + 200, Spec(shape=(1, 2, 2), levels=256))[0]
+        'all samples are the same example: the model has collapsed'
+    """
+    found = []
+    if len(x) > 1 and bool((x == x[:1]).all()):
+        found.append("all samples are the same example: the model has collapsed")
+    low, high, real_low, real_high = (float(v) for z in (x, real) for v in (z.min(), z.max()))
+    if spec.levels is not None and spec.levels >= _FEW_LEVELS and high <= 1 < real_high:
+        found.append(
+            f"no entry of a sample is above 1, but the data have levels 0..{spec.levels - 1}: "
+            "if the samples were scaled to [0, 1], give levels"
+        )
+    width, usual = high - low, real_high - real_low
+    if spec.levels is None and usual > 0 and not usual / _WIDE <= width <= usual * _WIDE:
+        found.append(
+            f"samples run from {low:.3g} to {high:.3g}, the data from {real_low:.3g} to "
+            f"{real_high:.3g}: are both in the same units?"
+        )
+    return tuple(found)

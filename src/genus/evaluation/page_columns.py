@@ -1,0 +1,93 @@
+"""Columns of the sample block that the page of a comparison shows and a terminal has no room for.
+
+All stand in ``compare.json`` and ``compare.csv`` as well, in the features of every network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from genus.evaluation.column import NONE, Column, number, with_error
+from genus.evaluation.measure import Measure
+from genus.evaluation.outcome import Comparison, Row
+from genus.evaluation.samples import FeatureScores, SampleBlock
+
+Find = Callable[[SampleBlock], Measure | None]
+"""From a sample block to a figure of it; None in old records, and where it cannot be had."""
+
+
+def page_columns(comparison: Comparison) -> list[Column]:
+    """Return the columns that the page has besides; none for which no row has a figure."""
+    first = comparison.features[0].name
+
+    def feature(name: str) -> Find:
+        return lambda block: _feature(block.scores[first], name)
+
+    found = [
+        (f"KID[{first}]", feature("kernel"), READ_KERNEL),
+        (f"SW[{first}]", feature("sliced"), READ_SLICED),
+        ("bins", lambda block: block.bins and block.bins.different, READ_BINS),
+        ("JS", lambda block: block.bins and block.bins.divergence, READ_DIVERGENCE),
+        ("classes", lambda block: block.classes and block.classes.statistic, READ_CLASSES),
+    ]
+    return [
+        _column(comparison, *given)
+        for given in found
+        if any(_measure(row, given[1]) for row in comparison.rows)
+    ]
+
+
+def _feature(scores: FeatureScores, name: str) -> Measure | None:
+    found: Measure | None = getattr(scores, name)
+    return found
+
+
+def _measure(row: Row, find: Find) -> Measure | None:
+    block = row.evaluation.samples if row.evaluation else None
+    return None if block is None else find(block)
+
+
+def _column(comparison: Comparison, title: str, find: Find, reading: str) -> Column:
+    def cell(row: Row) -> str:
+        found = _measure(row, find)
+        if found is None:
+            return NONE
+        # A figure without bias may be negative, and then its error is what says how much it is.
+        return with_error(found.value, found.standard_error, 1) if found.value else "0"
+
+    floors = [found.floor for row in comparison.rows if (found := _measure(row, find))]
+    return Column(title, "samples", cell, f"real {number(floors[0], 2)}", reading, terminal=False)
+
+
+READ_KERNEL = (
+    "Kernel distance: squared maximum mean discrepancy of the features with a cubic kernel. It "
+    "has no bias from few samples, so real data get zero on average, above or below, and figures "
+    "of different sample counts may be set side by side. It sees what FD sees, and skewness too, "
+    "but is less sharp: its error is that of a mean over pairs, and features that vary little "
+    "weigh little. It does not see copying."
+)
+READ_SLICED = (
+    "Sliced Wasserstein distance of the features: how far samples must be moved to become the "
+    "held-out data, seen along 256 fixed directions, in the unit of FD. It sees the shape of each "
+    "direction's distribution, several humps for instance, where FD sees a mean and a variance, "
+    "and its floor is lower. It sees less of how features go together, and nothing of copying."
+)
+READ_BINS = (
+    "Share of bins that get too many or too few samples. The bins are groups of training examples "
+    "that look alike, pixel by pixel, and each is tested at a level of 5%, so a perfect model gets "
+    "about 0.05. It sees kinds of examples that are missing or too common, without any network. "
+    "It does not see what samples look like within a bin: blur may pass, and so do copies. Noise "
+    "and contrast move samples into other bins and are seen for that reason."
+)
+READ_DIVERGENCE = (
+    "Jensen-Shannon divergence between the same two histograms, in bits: how much they differ, "
+    "from 0 to 1, where the share of bins says how many do. It is biased up for few samples: "
+    "compare it with real data."
+)
+READ_CLASSES = (
+    "Chi-squared of the classes of samples against those of held-out data, both as the trained "
+    "network sees them. A perfect model gets about the number of classes less one, whatever the "
+    "count of samples; a figure far above says that some class comes too often or too rarely. "
+    "Poor samples are put in some class as well, so they too can move it. It does not see what "
+    "happens within a class. The counts and the p-value are in the JSON."
+)
