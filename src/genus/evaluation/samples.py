@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from genus.errors import ConfigError, SpecError
+from genus.evaluation.audit import Audit, Auditor
 from genus.evaluation.features import (
     MOST_SAMPLES,
     FeatureNet,
@@ -21,7 +22,7 @@ from genus.evaluation.features import (
 )
 from genus.evaluation.frechet import bootstrap_error, frechet_distance, null_floor
 from genus.evaluation.likelihood import scoring_mode
-from genus.evaluation.memorisation import NearerToTrain, nearer_to_train
+from genus.evaluation.memorisation import NearerToTrain, nearer_share
 from genus.evaluation.nets import Scaler
 from genus.evaluation.prdc import PRDC, prdc
 from genus.evaluation.rows import as_values, choose, read
@@ -36,6 +37,8 @@ FEWEST_SAMPLES = 50
 CHUNK = 250
 """Samples drawn at a time, a bound on memory."""
 _MOST_REFERENCES = 5000
+CLOSEST = 16
+"""Samples that are shown beside their nearest examples."""
 _PROBES = (4, 32)
 
 
@@ -71,12 +74,22 @@ class FeatureScores:
 
 @dataclass(frozen=True)
 class SampleBlock:
-    """How a set of samples compares with held-out data."""
+    """How a set of samples compares with held-out data.
+
+    Args:
+        n: how many samples.
+        scores: by the name of the feature network.
+        nearer_to_train: the test of copying that counts every sample.
+        audit: what is wrong with them; None in records from before there was one.
+        closest: ``(3, n, *shape)`` the samples that lean most to the training data, their nearest
+            training and their nearest held-out examples; not in the JSON.
+    """
 
     n: int
     scores: dict[str, FeatureScores]
-    """By the name of the feature network."""
     nearer_to_train: NearerToTrain
+    audit: Audit | None = None
+    closest: Tensor | None = field(default=None, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """Return the block as a dictionary."""
@@ -84,6 +97,7 @@ class SampleBlock:
             "n": self.n,
             "features": {name: asdict(score) for name, score in self.scores.items()},
             "nearer_to_train": asdict(self.nearer_to_train),
+            "audit": None if self.audit is None else self.audit.to_json(),
         }
 
     @classmethod
@@ -91,7 +105,8 @@ class SampleBlock:
         """Build a block from `to_json`'s dictionary."""
         scores = {name: _scores_of(score) for name, score in content["features"].items()}
         nearer = NearerToTrain(**content["nearer_to_train"])
-        return cls(content["n"], scores, nearer)
+        audit = content.get("audit")
+        return cls(content["n"], scores, nearer, None if audit is None else Audit.from_json(audit))
 
 
 def _scores_of(content: dict[str, Any]) -> FeatureScores:
@@ -142,7 +157,7 @@ class Reference:
         self.examples = read(held_out, choose(len(held_out), self.size, seed)).x
         self.real, self.real_source = self._real_rows()
         self.features = {net.name: net(self.examples) for net in self.nets}
-        self._prepare_memorisation()
+        self.auditor = self._make_auditor()
         self.floors = {net.name: self._figures(net, net(self.real)) for net in self.nets}
 
     def train_copies(self) -> Tensor:
@@ -158,8 +173,9 @@ class Reference:
         """
         x = quantise(samples, self.data.spec)
         scores = {net.name: self._scores(net, net(x)) for net in self.nets}
-        nearer = nearer_to_train(self._values(x), self._train_values, self._held_out_values)
-        return SampleBlock(len(x), scores, nearer)
+        found = self.auditor.neighbours(x)
+        closest = self.auditor.closest(x, found, CLOSEST) if self.data.spec.is_image else None
+        return SampleBlock(len(x), scores, nearer_share(found), self.auditor(x, found), closest)
 
     def _real_rows(self) -> tuple[Tensor, str]:
         """Return n real examples outside the reference, as new to the networks as can be had."""
@@ -167,27 +183,40 @@ class Reference:
         if self.split != "valid" and len(self.data.valid):
             pools.insert(0, ("valid", torch.arange(len(self.data.valid))))
         parts, sources, missing = [], [], self.n
+        self._real_train_rows = torch.empty(0, dtype=torch.int64)
         for name, rows in pools:
             taken = rows[choose(len(rows), missing, self.seed + 1)]
+            if name == "train":
+                self._real_train_rows = torch.cat([self._real_train_rows, taken])
             if len(taken):
                 parts.append(read(self.data.split(name), taken).x)
                 sources.append(f"{len(taken)} {name}")
                 missing -= len(taken)
         return torch.cat(parts), " + ".join(sources)
 
-    def _prepare_memorisation(self) -> None:
-        held_out, train = self.data.split(self.split), visible_rows(self.data)
+    def _make_auditor(self) -> Auditor:
+        """Return what looks for copies: train and held-out examples, equally many of each."""
+        data, held_out, train = self.data, self.data.split(self.split), self._unused_rows()
         size = min(len(held_out), len(train), _MOST_REFERENCES)
-        picked = train[choose(len(train), size, self.seed + 3)]
-        train_x = read(self.data.train, picked).x
-        self._scaler = None if self.data.spec.is_discrete else Scaler.of(self.data.spec, train_x)
-        self._train_values = self._values(train_x)
-        self._held_out_values = self._values(
-            read(held_out, choose(len(held_out), size, self.seed)).x
+        picked = read(data.train, train[choose(len(train), size, self.seed + 3)])
+        scaler = None if data.spec.is_discrete else Scaler.of(data.spec, picked.x)
+        return Auditor(
+            data.spec,
+            picked.x,
+            read(held_out, choose(len(held_out), size, self.seed)).x,
+            self.real,
+            train_size=len(data.train),
+            values=lambda x: as_values(x if scaler is None else scaler(x), data.spec),
+            labels=picked.y,
+            names=data.labels,
+            seed=self.seed,
         )
 
-    def _values(self, x: Tensor) -> Tensor:
-        return as_values(x if self._scaler is None else self._scaler(x), self.data.spec)
+    def _unused_rows(self) -> Tensor:
+        """Return the rows of train that are not among the real examples, if there are enough."""
+        rows = visible_rows(self.data)
+        unused = rows[~torch.isin(rows, self._real_train_rows)]
+        return unused if len(unused) > NEIGHBOURS else rows
 
     def _figures(self, net: FeatureNet, features: Tensor) -> tuple[float, PRDC]:
         reference = self.features[net.name]
