@@ -18,7 +18,13 @@ import torch
 from torch import Tensor
 
 from genus.evaluation.kinds import Lacking, cell_of, cells, lacking
-from genus.evaluation.memorisation import Neighbours, clear_ratio, near_copies, nearer_share
+from genus.evaluation.memorisation import (
+    Neighbours,
+    clear_ratio,
+    near_copies,
+    nearest_other,
+    nearer_share,
+)
 from genus.evaluation.sharpness import LEAST, Relative, contrast, grain, relative
 from genus.spec import Spec
 
@@ -167,6 +173,7 @@ class Auditor:
         self.labels = None if labels is None or bool((labels < 0).any()) else labels
         self.classes = [] if self.labels is None else [self.labels, self._class(real_neighbours)]
         self.real = self._references(real, real_neighbours)
+        self.real_twins = self._twins(real, real_neighbours)
 
     def neighbours(self, x: Tensor) -> Neighbours:
         """Return the nearest example of each sample on either side."""
@@ -176,7 +183,10 @@ class Auditor:
         """Return the audit of ``(N, *shape)`` samples, whose neighbours may be known already."""
         found = self.neighbours(x) if found is None else found
         copies, estimate = self._copies(found)
-        return Audit((*copies, *self._sharpness(x, found), *self._kinds(x, found)), *estimate)
+        copied = estimate[0] if any(finding.seen for finding in copies) else 0.0
+        twins = self._repeats(x, found, copied)
+        findings = (*copies, *self._sharpness(x, found), *self._kinds(x, found), twins)
+        return Audit(findings, *estimate)
 
     def closest(self, x: Tensor, found: Neighbours, n: int) -> Tensor:
         """Return the samples that lean most to the training data, beside what they are nearest to.
@@ -219,7 +229,8 @@ class Auditor:
         share, clear, n = nearer_share(found), near_copies(found, self.ratio), len(found.to_train)
         by_share = (2 * self.times * (share.share - 0.5), 2 * self.times * share.standard_error)
         by_clear = (self.times * clear.share, self.times * clear.standard_error)
-        copied, error = by_clear if clear.z >= share.z else by_share
+        # Few copies show in the clear cases alone; blurred ones may show in the others only.
+        copied, error = by_share if share.z > max(clear.z, THRESHOLD) else by_clear
         copied = min(1.0, max(0.0, copied))
         extent = f"{copied:.0%} ± {error:.0%}".replace("%", " %")
         both = 2 * min(clear.nearer_train, clear.nearer_held_out)
@@ -275,11 +286,24 @@ class Auditor:
             findings.append(_kinds_finding("share of classes", by_class, names))
         return findings
 
+    def _repeats(self, x: Tensor, found: Neighbours, copied: float) -> Finding:
+        """Return the finding on samples that repeat each other.
+
+        Who draws from a list repeats himself: copies have twins that are no failure of their own.
+        """
+        chance = 1 - math.exp(-copied * len(x) / (self.times * len(self.train)))
+        return _twins_finding(self._twins(x, found), self.real_twins, copied * chance)
+
+    def _twins(self, x: Tensor, found: Neighbours) -> Tensor:
+        """Return which examples have another of their own set far nearer than a held-out one."""
+        nearest = nearest_other(self.values(x))
+        return nearest < (self.ratio / 2) ** 2 * found.to_held_out
+
 
 _SHARPNESS = {
     "contrast": "neighbouring pixels differ {} times as much as in real data of such kinds",
     "grain": "there is {} times as much fine grain as in real data of such kinds",
-    "spacing": "the nearest held-out example is {} times as far as it is from real data of such kinds",
+    "spacing": "the nearest held-out example is {} times as far as from real data of such kinds",
 }
 
 
@@ -323,4 +347,28 @@ def _kinds_finding(statistic: str, found: Lacking, names: Sequence[str] | None) 
         found.seen,
         share,
         words,
+    )
+
+
+def _twins_finding(samples: Tensor, real: Tensor, excused: float) -> Finding:
+    """Return the finding on samples that repeat each other, by a test of two proportions."""
+    n, m = len(samples), len(real)
+    share = float(samples.double().mean())
+    usual = min(1.0, float(real.double().mean()) + excused)
+    both = (share * n + usual * m) / (n + m)
+    # Twins come in twos, so there are half as many independent ones.
+    error = max(math.sqrt(2 * both * (1 - both) * (1 / n + 1 / m)), 1 / n)
+    z = (share - usual) / error
+    return Finding(
+        "fewer kinds",
+        "twins",
+        share,
+        usual,
+        error,
+        z,
+        THRESHOLD,
+        z > THRESHOLD and share - usual >= LEAST,
+        f"{share:.0%} repeated".replace("%", " %"),
+        f"{100 * share:.1f} % of the samples have a near twin among the samples; "
+        f"{100 * usual:.1f} % are expected",
     )

@@ -193,6 +193,22 @@ def clear_ratio(real: Neighbours) -> float:
     return min(MOST_RATIO, max(LEAST_RATIO, float(ratios.quantile(CLEAR))))
 
 
+def nearest_other(samples: Tensor) -> Tensor:
+    """Return the squared distance of each sample to the nearest other one, ``(N,)``.
+
+    Example:
+        >>> nearest_other(torch.tensor([[0.0], [3.0], [4.0]])).tolist()
+        [9.0, 1.0, 1.0]
+    """
+    samples, parts = samples.double(), []
+    for start in range(0, len(samples), CHUNK):
+        squares = _squared_distances(samples[start : start + CHUNK], samples)
+        rows = torch.arange(len(squares))
+        squares[rows, rows + start] = math.inf
+        parts.append(squares.amin(1))
+    return torch.cat(parts)
+
+
 def _nearest(samples: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
     """Return the distance to, and the row of, the nearest reference of every sample."""
     references = references.double()
@@ -205,4 +221,4 @@ def _nearest(samples: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
 def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
     squares = a.square().sum(1, keepdim=True) + b.square().sum(1) - 2 * a @ b.T
     # Rounded, so that equal distances between levels tie whichever way they were summed.
-    return (squares * 2**24).round().clamp(min=0)
+    return (squares * 2**24).round().clamp(min=0) / 2**24
