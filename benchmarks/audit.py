@@ -109,12 +109,9 @@ def noisy(world: World, strength: float) -> Tensor:
 
 
 def without(world: World, label: int) -> Tensor:
-    """Draw no sample of one class, as many in all."""
+    """Leave out the samples of one class."""
     assert world.y is not None
-    rest = world.fresh[world.y != label]
-    extra = torch.randperm(len(world.train), generator=world.generator)
-    # The kinds that are there take the place of the one that is not.
-    return torch.cat([rest, rest[extra[: len(world.fresh) - len(rest)] % len(rest)]])
+    return world.fresh[world.y != label]
 
 
 def collapsed(world: World) -> Tensor:

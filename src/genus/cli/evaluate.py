@@ -137,3 +137,14 @@ def _print_samples(block: dict[str, Any]) -> None:
     nearer = block["nearer_to_train"]
     share, error = nearer["share"], nearer["standard_error"]
     output.say(f"nearer to train than to held-out: {share:.2f} ± {error:.2f} (0.50 is fair)")
+    _print_audit(block["audit"])
+
+
+def _print_audit(audit: dict[str, Any]) -> None:
+    """Print the verdict, and what it rests on."""
+    output.say(f"audit: {audit['summary']}")
+    seen = [finding["words"] for finding in audit["findings"] if finding["seen"]]
+    for words in seen or [
+        f"copies of fewer than {audit['unseen']:.0%} of the samples may go unseen"
+    ]:
+        output.say(f"  {words}")

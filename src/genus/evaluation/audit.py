@@ -22,8 +22,8 @@ from genus.evaluation.memorisation import (
     Neighbours,
     clear_ratio,
     near_copies,
-    nearest_other,
     nearer_share,
+    nearest_other,
 )
 from genus.evaluation.sharpness import LEAST, Relative, contrast, grain, relative
 from genus.spec import Spec
@@ -74,7 +74,7 @@ class Audit:
         findings: of all tests, seen or not.
         copied: estimate of the share of samples that are copies of training examples.
         copied_error: its standard error.
-        unseen: the share of copies below which this audit is likely to see none.
+        unseen: the share of copies that such an audit sees every second time; fewer go unseen.
     """
 
     findings: tuple[Finding, ...]

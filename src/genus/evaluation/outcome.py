@@ -170,6 +170,7 @@ def _record(row: Row) -> dict[str, Any]:
         for net, scores in block["features"].items():
             record |= _flat(f"{net}.", scores)
         record |= _flat("", {"nearer_to_train": block["nearer_to_train"]})
+        record["audit"] = None if block["audit"] is None else block["audit"]["summary"]
     return record
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from genus.evaluation.audit import NONE_SEEN
 from genus.evaluation.outcome import Comparison, Row
 from genus.evaluation.samples import Measure
 
@@ -28,6 +29,7 @@ class Column:
         note: what stands under the title: the unit, or the floor.
         reading: one paragraph on what it sees and what it misses.
         short: title and note for a terminal, line by line, where they differ.
+        wide: whether it is too wide for a terminal, and stands in the report only.
     """
 
     title: str
@@ -36,6 +38,7 @@ class Column:
     note: str
     reading: str
     short: str = ""
+    wide: bool = False
 
     def text(self, row: Row) -> str:
         """Return the cell of a row; a dash where there is no figure."""
@@ -52,7 +55,7 @@ def columns(comparison: Comparison) -> list[Column]:
                 _share_column(comparison, name, comparison.features[0].name)
                 for name in ("precision", "recall", "density", "coverage")
             ]
-    found += [_copying_column()] if comparison.samples else []
+    found += [_copying_column(), _audit_column()] if comparison.samples else []
     return [*found, *_cost_columns(comparison)]
 
 
@@ -73,14 +76,28 @@ def render(comparison: Comparison, console: Console | None = None) -> None:
         highlight=False,
     )
     first = [c for c in every if c.block != "samples"]
-    second = [c for c in every if c.block == "samples"]
+    second = [c for c in every if c.block == "samples" and not c.wide]
     models = [row for row in comparison.rows if row.kind == "model"]
     console.print(_table("Likelihood and cost", first, models, console.width))
     if second:
         title = f"Samples: {comparison.samples} of each, against held-out data"
         console.print(_table(title, second, list(comparison.rows), console.width))
+        for line in audit_lines(comparison):
+            console.print(line, highlight=False, markup=False)
     for line in remarks(comparison):
         console.print(line, highlight=False, markup=False)
+
+
+def audit_lines(comparison: Comparison) -> list[str]:
+    """Return the verdicts of the audit: a line for each row with a failure, one for the others."""
+    verdicts = {row.label: _audit_cell(row) for row in comparison.rows}
+    clean = [label for label, verdict in verdicts.items() if verdict == NONE_SEEN]
+    lines = [
+        f"audit of {label}: {verdict}"
+        for label, verdict in verdicts.items()
+        if verdict not in (NONE, NONE_SEEN)
+    ]
+    return [*lines, f"audit of {', '.join(clean)}: {NONE_SEEN}"] if clean else lines
 
 
 def remarks(comparison: Comparison) -> list[str]:
@@ -244,6 +261,15 @@ def _copying_column() -> Column:
     )
 
 
+def _audit_cell(row: Row) -> str:
+    block = row.evaluation.samples if row.evaluation else None
+    return NONE if block is None or block.audit is None else block.audit.summary
+
+
+def _audit_column() -> Column:
+    return Column("audit", "samples", _audit_cell, "", READ_AUDIT, wide=True)
+
+
 def _cost_columns(comparison: Comparison) -> list[Column]:
     def parameters(row: Row) -> str:
         found = row.evaluation.cost.parameters if row.evaluation else None
@@ -333,6 +359,14 @@ READ_COPYING = (
     "blurred or noisy; well above it, the model repeats its training data. Full copying shows the "
     "figure in the last row, not 1: most originals are not in the part that is compared. It does "
     "not see copies that are shifted or recoloured."
+)
+READ_AUDIT = (
+    "Which failures stand out from the training data and from held-out data by more than three "
+    "standard errors: copies of training examples (with their share of the samples), blur "
+    "(neighbouring pixels differ less; the figure is relative to real data), noise (more fine "
+    "grain) and fewer kinds (the share of the data that is hardly drawn, or samples that repeat "
+    "each other). None seen is no praise: other faults show in the other columns, and weaker "
+    "ones in more samples."
 )
 READ_PARAMETERS = "How many numbers training sets: the size of the model, not its quality."
 READ_TRAINING = (
