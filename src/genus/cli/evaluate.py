@@ -1,4 +1,4 @@
-"""`genus evaluate`: likelihood, samples and cost of a run."""
+"""`genus evaluate`: likelihood, samples and cost of a run, or samples of anyone's model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from genus.cli import datasets, output, runs
-from genus.cli.errors import Problems
+from genus.cli.datasets import DataOptions
+from genus.cli.errors import Problems, UsageError, hinted
 from genus.cli.options import check_seed, within
 
 if TYPE_CHECKING:
@@ -16,35 +17,58 @@ if TYPE_CHECKING:
 
 MOST_SAMPLES = 100_000
 """The most samples that are drawn for the sample block, and the most of a bound."""
+K, BUDGET = 64, 60.0
+"""What --k and --sample-budget are when they are left out."""
 
 
 def evaluate(
     run: Path,
     /,
     *,
+    against: str | None = None,
     split: str = "test",
-    k: Annotated[int, Parameter(name=("-k", "--k"))] = 64,
+    k: Annotated[int, Parameter(name=("-k", "--k"))] = K,
     samples: int | None = None,
-    sample_budget: float = 60.0,
+    sample_budget: float = BUDGET,
     seed: int = 0,
-    data_root: Path | None = None,
+    reading: DataOptions = datasets.PLAIN,
     json: output.Json = False,
 ) -> None:
-    """Score a run on data that it has not seen: likelihood, samples, cost.
+    """Score a run on data that it has not seen, or samples of any model against data.
 
     Args:
-        run: The run's folder.
+        run: The run's folder; with --against, a folder of images, an .npy or .npz of samples.
+        against: Data to compare the samples with: a name from `genus data`, or a path.
         split: test, or valid while you still choose between models.
         k: Samples per example of a bound; more give a tighter one.
-        samples: How many samples to judge; 0 leaves them out; by default as many as are held out.
+        samples: How many to judge; as many as are held out when left out; 0 for none of a run.
         sample_budget: Seconds that drawing them may take by default.
         seed: Seed of samples and bounds.
-        data_root: Folder of published data sets, if it is another one by now.
+        reading: How the data are read; of a run, --data-root only.
         json: Print JSON to stdout.
     """
+    if against is not None:
+        _check_given(run, k, samples, sample_budget, seed)
+        _evaluate_given(run, against, reading, split, samples, seed, json)
+    else:
+        _evaluate_run(run, reading, split, k, samples, sample_budget, seed, json)
+
+
+def _evaluate_run(
+    run: Path,
+    reading: DataOptions,
+    split: str,
+    k: int,
+    samples: int | None,
+    sample_budget: float,
+    seed: int,
+    json: bool,
+) -> None:
+    """Score a run of ours."""
+    _check_is_run(run)
     record = runs.read(run)
-    _check(k, samples, sample_budget, seed)
-    data = datasets.load_again(record.data, data_root)
+    _check(k, samples, sample_budget, seed, reading)
+    data = datasets.load_again(record.data, reading.data_root)
     data.split(split)
     from genus.evaluation import evaluate as judge
     from genus.training import RunFolder, load
@@ -67,8 +91,88 @@ def evaluate(
     output.next_step(f"genus sample {run} -n 64 -o grid.png")
 
 
-def _check(k: int, samples: int | None, budget: float, seed: int) -> None:
+def _evaluate_given(
+    path: Path,
+    against: str,
+    reading: DataOptions,
+    split: str,
+    samples: int | None,
+    seed: int,
+    json: bool,
+) -> None:
+    """Score samples that were drawn elsewhere."""
+    data = datasets.load(against, reading)
+    data.split(split)
+    from genus.data.samples import read_samples
+    from genus.evaluation import evaluate_samples
+
+    with output.bar() as bar:
+        given = read_samples(path, data, bar)
+    found = evaluate_samples(
+        given.x,
+        data,
+        split=split,
+        samples=samples,
+        seed=seed,
+        name=str(path),
+        notes=given.notes,
+        progress=output.note,
+    )
+    if json:
+        output.print_json({"run": None, "path": str(path), **found.to_json()})
+    else:
+        _print(found)
+    output.next_step(f"genus compare --data {against} --time-budget 60s")
+
+
+def _check_is_run(path: Path) -> None:
+    """Tell samples from a run; what is neither is told where runs are read.
+
+    Raises:
+        UsageError: the path may hold samples.
+    """
+    from genus.data.samples import looks_like_samples
+
+    if path.exists() and not (path / "config.json").is_file() and looks_like_samples(path):
+        raise hinted(
+            UsageError(
+                f"{str(path)!r} is not a run (it has no config.json); to judge it as samples of "
+                "another model, say against which data: --against DATA"
+            ),
+            f"genus evaluate {path} --against digits",
+        )
+
+
+def _check_given(path: Path, k: int, samples: int | None, budget: float, seed: int) -> None:
+    if (path / "config.json").is_file():
+        raise hinted(
+            UsageError(
+                f"{str(path)!r} is a run, which is scored on the data it was trained on: leave "
+                f"--against out, or write its samples first (genus sample {path} -n 2000 -o "
+                "samples.npz) and judge those"
+            ),
+            f"genus evaluate {path}",
+        )
     problems = Problems()
+    with problems.collect():
+        check_seed(seed)
+    if samples is not None:
+        with problems.collect():
+            within(samples, 6, MOST_SAMPLES, "--samples", "or leave it out")
+    alone = "is for a run; leave it out beside --against"
+    problems.require(k == K, f"--k {alone}: samples have no likelihood")
+    problems.require(budget == BUDGET, f"--sample-budget {alone}: nothing is drawn")
+    problems.raise_any("cannot evaluate:")
+
+
+def _check(k: int, samples: int | None, budget: float, seed: int, reading: DataOptions) -> None:
+    problems = Problems()
+    only_root = DataOptions(data_root=reading.data_root)
+    problems.require(
+        reading == only_root,
+        "--size, --gray, --levels and --label belong to --against; a run knows how its data are "
+        "read",
+    )
     with problems.collect():
         check_seed(seed)
     with problems.collect():
@@ -87,7 +191,8 @@ def _print(found: Evaluation) -> None:
     digest = data["digest"].removeprefix("sha256:")[:16]
     output.say(f"{found.model} on {data['name']}, {data['split']} split")
     facts = [("examples", data["examples"]), ("digest", digest), *_likelihood(found, likelihood)]
-    facts.append(("parameters", cost["parameters"]))
+    if cost["parameters"] is not None:
+        facts.append(("parameters", cost["parameters"]))
     for name, key in (("training", "training_seconds"), ("one sample", "seconds_per_sample")):
         if cost[key] is not None:
             each = f"{cost[key]:.2g} s" if cost[key] < 1 else output.seconds(cost[key])
@@ -102,7 +207,8 @@ def _print(found: Evaluation) -> None:
 def _likelihood(found: Evaluation, likelihood: dict[str, Any]) -> list[tuple[str, Any]]:
     """Return the lines on the likelihood: figure, standard error over examples, kind."""
     if likelihood["nats"] is None:
-        return [("log-likelihood", "n/a: this model has none")]
+        what = "this model has none" if found.family != "samples" else "that takes the model"
+        return [("log-likelihood", f"n/a: {what}")]
     kind, error = found.likelihood.label, likelihood["standard_error"]
     known, data = "", found.data
     if data.known is not None:
@@ -138,6 +244,7 @@ def _print_samples(block: dict[str, Any]) -> None:
     nearer = block["nearer_to_train"]
     share, error = nearer["share"], nearer["standard_error"]
     output.say(f"nearer to train than to held-out: {share:.2f} ± {error:.2f} (0.50 is fair)")
+    _print_audit(block["audit"])
     output.say(f"fingerprint of these figures: {block['fingerprint']}")
 
 
@@ -155,3 +262,13 @@ def _histogram_rows(block: dict[str, Any]) -> list[tuple[Any, ...]]:
         for part, name, words in parts
         if block[part] is not None
     ]
+
+
+def _print_audit(audit: dict[str, Any]) -> None:
+    """Print the verdict, and what it rests on."""
+    output.say(f"audit: {audit['summary']}")
+    seen = [finding["words"] for finding in audit["findings"] if finding["seen"]]
+    for words in seen or [
+        f"copies of fewer than {audit['unseen']:.0%} of the samples may go unseen"
+    ]:
+        output.say(f"  {words}")

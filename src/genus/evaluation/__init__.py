@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from genus.evaluation.audit import Audit, Finding
 from genus.evaluation.comparison import compare
+from genus.evaluation.given import evaluate_samples
 from genus.evaluation.likelihood import bits_per_dim, score
 from genus.evaluation.outcome import Comparison
 from genus.evaluation.samples import Reference, SampleBlock
@@ -10,13 +12,16 @@ from genus.evaluation.scoring import Evaluation, evaluate
 from genus.evaluation.table import render
 
 __all__ = [
+    "Audit",
     "Comparison",
     "Evaluation",
+    "Finding",
     "Reference",
     "SampleBlock",
     "bits_per_dim",
     "compare",
     "evaluate",
+    "evaluate_samples",
     "render",
     "score",
 ]

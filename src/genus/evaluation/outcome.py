@@ -179,6 +179,7 @@ def _record(row: Row) -> dict[str, Any]:
             record |= _flat(f"{net}.", scores)
         for name in ("nearer_to_train", "bins", "classes", "labels"):
             record |= _flat(f"{name}.", block[name] or {})
+        record["audit"] = None if block["audit"] is None else block["audit"]["summary"]
     return record
 
 

@@ -8,6 +8,7 @@ from html import escape
 
 from torch import Tensor
 
+from genus.evaluation.audit_page import audit_section
 from genus.evaluation.column import Column
 from genus.evaluation.curves import Points, chart, legend
 from genus.evaluation.outcome import COPIES, REAL, Comparison, Row
@@ -30,6 +31,7 @@ def report(comparison: Comparison) -> str:
         _remarks(comparison),
         _pictures(comparison),
         _restored(comparison),
+        audit_section(comparison),
         _curves(comparison),
         _reading(comparison),
         _provenance(comparison),

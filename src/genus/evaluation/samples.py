@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from genus.errors import ConfigError, SpecError
+from genus.evaluation.audit import Audit, Auditor
 from genus.evaluation.class_scores import ClassBalance, LabelScores
 from genus.evaluation.doubts import doubts_about_counts, doubts_about_samples
 from genus.evaluation.features import (
@@ -29,7 +30,7 @@ from genus.evaluation.kernel import KernelDistance, kernel_distance
 from genus.evaluation.labels import LabelReference
 from genus.evaluation.likelihood import scoring_mode
 from genus.evaluation.measure import Measure
-from genus.evaluation.memorisation import NearerToTrain, nearer_to_train
+from genus.evaluation.memorisation import NearerToTrain, nearer_share
 from genus.evaluation.nets import Scaler
 from genus.evaluation.prdc import PRDC, prdc
 from genus.evaluation.rows import as_values, choose, read
@@ -45,6 +46,8 @@ FEWEST_SAMPLES = 50
 CHUNK = 250
 """Samples drawn at a time, a bound on memory."""
 _MOST_REFERENCES = 5000
+CLOSEST = 16
+"""Samples that are shown beside their nearest examples."""
 _PROBES = (4, 32)
 _SLICED_REPEATS = 16
 
@@ -80,6 +83,9 @@ class SampleBlock:
         labels: what labels are worth; only of class-conditional models.
         fingerprint: figures of two blocks compare only where it is the same.
         notes: what is doubtful about the samples.
+        audit: what is wrong with them; None in records from before there was one.
+        closest: ``(3, n, *shape)`` the samples that lean most to the training data, their nearest
+            training and their nearest held-out examples; not in the JSON.
     """
 
     n: int
@@ -90,6 +96,8 @@ class SampleBlock:
     labels: LabelScores | None = None
     fingerprint: str | None = None
     notes: tuple[str, ...] = ()
+    audit: Audit | None = None
+    closest: Tensor | None = field(default=None, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """Return the block as a dictionary."""
@@ -100,6 +108,7 @@ class SampleBlock:
             **{name: _plain(getattr(self, name)) for name in ("bins", "classes", "labels")},
             "fingerprint": self.fingerprint,
             "notes": list(self.notes),
+            "audit": None if self.audit is None else self.audit.to_json(),
         }
 
     @classmethod
@@ -110,6 +119,7 @@ class SampleBlock:
             for name, score in content["features"].items()
         }
         found: dict[str, Any] = {}
+        audit = content.get("audit")
         for name, kind in (("bins", BinBlock), ("classes", ClassBalance), ("labels", LabelScores)):
             stored = content.get(name)
             found[name] = None if stored is None else kind(**_with_measures(stored))
@@ -118,6 +128,7 @@ class SampleBlock:
             scores,
             NearerToTrain(**content["nearer_to_train"]),
             **found,
+            audit=None if audit is None else Audit.from_json(audit),
             fingerprint=content.get("fingerprint"),
             notes=tuple(content.get("notes", ())),
         )
@@ -178,14 +189,15 @@ class Reference:
         self.examples = read(held_out, choose(len(held_out), self.size, seed)).x
         self.real, self.real_source = self._real_rows()
         self.features = {net.name: net(self.examples) for net in self.nets}
-        train_x, held_x = self._prepare_memorisation()
+        self.auditor = self._make_auditor()
+        train_x, held_x = self.auditor.train, self.auditor.held_out
         self.floors = {net.name: self._figures(net, net(self.real)) for net in self.nets}
         self.classifier = next((net for net in self.nets if net.head is not None), None)
         self.histograms = Histograms(
             train_x,
             held_x,
             self.real,
-            values=self._values,
+            values=self.auditor.values,
             classifier=self.classifier,
             classes=data.spec.classes,
             seed=seed,
@@ -214,14 +226,17 @@ class Reference:
         """
         x = quantise(samples, self.data.spec)
         scores = {net.name: self._scores(net, net(x)) for net in self.nets}
-        nearer = nearer_to_train(self._values(x), self._train_values, self._held_out_values)
+        found = self.auditor.neighbours(x)
+        closest = self.auditor.closest(x, found, CLOSEST) if self.data.spec.is_image else None
         return SampleBlock(
             len(x),
             scores,
-            nearer,
+            nearer_share(found),
             self.histograms.over_bins(x),
             self.histograms.over_classes(x),
             fingerprint=self.fingerprint,
+            audit=self.auditor(x, found),
+            closest=closest,
             notes=doubts_about_samples(x, self.real, self.data.spec),
         )
 
@@ -238,28 +253,40 @@ class Reference:
         if self.split != "valid" and len(self.data.valid):
             pools.insert(0, ("valid", torch.arange(len(self.data.valid))))
         parts, sources, missing = [], [], self.n
+        self._real_train_rows = torch.empty(0, dtype=torch.int64)
         for name, rows in pools:
             taken = rows[choose(len(rows), missing, self.seed + 1)]
+            if name == "train":
+                self._real_train_rows = torch.cat([self._real_train_rows, taken])
             if len(taken):
                 parts.append(read(self.data.split(name), taken).x)
                 sources.append(f"{len(taken)} {name}")
                 missing -= len(taken)
         return torch.cat(parts), " + ".join(sources)
 
-    def _prepare_memorisation(self) -> tuple[Tensor, Tensor]:
-        """Make both references of the memorisation test; return their examples."""
-        held_out, train = self.data.split(self.split), visible_rows(self.data)
+    def _make_auditor(self) -> Auditor:
+        """Return what looks for copies: train and held-out examples, equally many of each."""
+        data, held_out, train = self.data, self.data.split(self.split), self._unused_rows()
         size = min(len(held_out), len(train), _MOST_REFERENCES)
-        picked = train[choose(len(train), size, self.seed + 3)]
-        train_x = read(self.data.train, picked).x
-        self._scaler = None if self.data.spec.is_discrete else Scaler.of(self.data.spec, train_x)
-        self._train_values = self._values(train_x)
-        held_x = read(held_out, choose(len(held_out), size, self.seed)).x
-        self._held_out_values = self._values(held_x)
-        return train_x, held_x
+        picked = read(data.train, train[choose(len(train), size, self.seed + 3)])
+        scaler = None if data.spec.is_discrete else Scaler.of(data.spec, picked.x)
+        return Auditor(
+            data.spec,
+            picked.x,
+            read(held_out, choose(len(held_out), size, self.seed)).x,
+            self.real,
+            train_size=len(data.train),
+            values=lambda x: as_values(x if scaler is None else scaler(x), data.spec),
+            labels=picked.y,
+            names=data.labels,
+            seed=self.seed,
+        )
 
-    def _values(self, x: Tensor) -> Tensor:
-        return as_values(x if self._scaler is None else self._scaler(x), self.data.spec)
+    def _unused_rows(self) -> Tensor:
+        """Return the rows of train that are not among the real examples, if there are enough."""
+        rows = visible_rows(self.data)
+        unused = rows[~torch.isin(rows, self._real_train_rows)]
+        return unused if len(unused) > NEIGHBOURS else rows
 
     def _figures(self, net: FeatureNet, features: Tensor) -> _Figures:
         reference = self.features[net.name]

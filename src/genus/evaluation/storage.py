@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ def save_evaluation(folder: Path, evaluation: Evaluation, settings: dict[str, An
         tensors["drawn"] = for_pictures(evaluation.drawn)
     if evaluation.restored is not None:
         tensors["restored"] = evaluation.restored.contiguous()
+    if evaluation.samples is not None and evaluation.samples.closest is not None:
+        tensors["closest"] = evaluation.samples.closest.contiguous()
     (folder / "evaluation.json").unlink(missing_ok=True)
     write_atomic(folder / "evaluation.safetensors", save_safetensors(tensors))
     content = {"settings": settings, "evaluation": evaluation.to_json()}
@@ -54,9 +57,12 @@ def load_evaluation(folder: Path, settings: dict[str, Any]) -> Evaluation | None
     same = content.get("settings") == settings
     if not same or content["evaluation"]["format"] != FORMAT:
         return None
-    return Evaluation.from_json(
+    found = Evaluation.from_json(
         content["evaluation"],
         tensors["nats"].numpy(),
         tensors.get("drawn"),
         tensors.get("restored"),
     )
+    if found.samples is None:
+        return found
+    return replace(found, samples=replace(found.samples, closest=tensors.get("closest")))

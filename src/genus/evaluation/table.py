@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from genus.evaluation.audit import NONE_SEEN
 from genus.evaluation.column import NONE, Column, number, with_error, within
 from genus.evaluation.measure import Measure
 from genus.evaluation.outcome import Comparison, Row
@@ -24,7 +25,11 @@ def columns(comparison: Comparison) -> list[Column]:
                 _share_column(comparison, name, comparison.features[0].name)
                 for name in ("precision", "recall", "density", "coverage")
             ]
-    found += [*page_columns(comparison), _copying_column()] if comparison.samples else []
+    found += (
+        [*page_columns(comparison), _copying_column(), _audit_column()]
+        if comparison.samples
+        else []
+    )
     return [*found, *_cost_columns(comparison)]
 
 
@@ -53,8 +58,22 @@ def render(comparison: Comparison, console: Console | None = None) -> None:
     if second:
         title = f"Samples: {comparison.samples} of each, against held-out data"
         console.print(_table(title, second, list(comparison.rows), console.width))
+        for line in audit_lines(comparison):
+            console.print(line, highlight=False, markup=False)
     for line in remarks(comparison):
         console.print(line, highlight=False, markup=False)
+
+
+def audit_lines(comparison: Comparison) -> list[str]:
+    """Return the verdicts of the audit: a line for each row with a failure, one for the others."""
+    verdicts = {row.label: _audit_cell(row) for row in comparison.rows}
+    clean = [label for label, verdict in verdicts.items() if verdict == NONE_SEEN]
+    lines = [
+        f"audit of {label}: {verdict}"
+        for label, verdict in verdicts.items()
+        if verdict not in (NONE, NONE_SEEN)
+    ]
+    return [*lines, f"audit of {', '.join(clean)}: {NONE_SEEN}"] if clean else lines
 
 
 def remarks(comparison: Comparison) -> list[str]:
@@ -176,6 +195,15 @@ def _copying_column() -> Column:
     )
 
 
+def _audit_cell(row: Row) -> str:
+    block = row.evaluation.samples if row.evaluation else None
+    return NONE if block is None or block.audit is None else block.audit.summary
+
+
+def _audit_column() -> Column:
+    return Column("audit", "samples", _audit_cell, "", READ_AUDIT, terminal=False)
+
+
 def _cost_columns(comparison: Comparison) -> list[Column]:
     def parameters(row: Row) -> str:
         found = row.evaluation.cost.parameters if row.evaluation else None
@@ -265,6 +293,14 @@ READ_COPYING = (
     "blurred or noisy; well above it, the model repeats its training data. Full copying shows the "
     "figure in the last row, not 1: most originals are not in the part that is compared. It does "
     "not see copies that are shifted or recoloured."
+)
+READ_AUDIT = (
+    "Which failures stand out from the training data and from held-out data by more than three "
+    "standard errors: copies of training examples (with their share of the samples), blur "
+    "(neighbouring pixels differ less; the figure is relative to real data), noise (more fine "
+    "grain) and fewer kinds (the share of the data that is hardly drawn, or samples that repeat "
+    "each other). None seen is no praise: other faults show in the other columns, and weaker "
+    "ones in more samples."
 )
 READ_PARAMETERS = "How many numbers training sets: the size of the model, not its quality."
 READ_TRAINING = (

@@ -1,0 +1,374 @@
+"""The audit of samples: do they copy, are they blurred or noisy, do they lack kinds?
+
+No single figure tells these failures apart. A distance to the training data falls for copies and
+for blur alike, and a Frechet distance calls copies perfect. So each failure has a test of its own
+which the others leave alone, with a threshold that real data pass but once in hundreds of audits.
+A failure must stand out from the training data *and* from held-out data.
+"""
+
+# Shapes: N samples, M examples of each reference, D values.
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from genus.evaluation.kinds import Lacking, cell_of, cells, lacking
+from genus.evaluation.memorisation import (
+    Neighbours,
+    clear_ratio,
+    near_copies,
+    nearer_share,
+    nearest_other,
+)
+from genus.evaluation.sharpness import LEAST, Relative, contrast, grain, relative
+from genus.spec import Spec
+
+Kind = Literal["copies", "blurred", "noise", "fewer kinds"]
+NONE_SEEN = "none seen"
+THRESHOLD = 3.0
+"""Standard errors above what honest samples get; each test has its own."""
+CELL, MOST_CELLS = 25, 20
+"""Samples that a k-means cell should have, and how many cells there are at most."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One test of the audit.
+
+    Args:
+        kind: the failure that it looks for.
+        statistic: what is measured.
+        value: of the samples.
+        expected: of samples without the failure.
+        standard_error: of the value, if they are without it.
+        z: standard errors in the direction of the failure.
+        threshold: for z. Blur and noise must besides be at least 5 %, and a kind that is lacking
+            must have less than half of its share.
+        seen: whether the samples have the failure.
+        extent: how much of it, in a few words.
+        words: the same as a sentence.
+    """
+
+    kind: Kind
+    statistic: str
+    value: float
+    expected: float
+    standard_error: float
+    z: float
+    threshold: float
+    seen: bool
+    extent: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What the tests found.
+
+    Args:
+        findings: of all tests, seen or not.
+        copied: estimate of the share of samples that are copies of training examples.
+        copied_error: its standard error.
+        unseen: the share of copies that such an audit sees every second time; fewer go unseen.
+    """
+
+    findings: tuple[Finding, ...]
+    copied: float
+    copied_error: float
+    unseen: float
+
+    @property
+    def seen(self) -> tuple[Finding, ...]:
+        """The clearest finding of each failure that was seen."""
+        best: dict[str, Finding] = {}
+        for finding in self.findings:
+            if finding.seen and (finding.kind not in best or finding.z > best[finding.kind].z):
+                best[finding.kind] = finding
+        return tuple(best.values())
+
+    @property
+    def verdict(self) -> tuple[str, ...]:
+        """The failures that were seen, or "none seen"."""
+        return tuple(finding.kind for finding in self.seen) or (NONE_SEEN,)
+
+    @property
+    def summary(self) -> str:
+        """The verdict with extents, as ``copies (30 % ± 4 %), blurred (0.81 ± 0.01)``."""
+        return ", ".join(f"{f.kind} ({f.extent})" for f in self.seen) or NONE_SEEN
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the audit as a dictionary."""
+        return {"verdict": list(self.verdict), "summary": self.summary, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Audit:
+        """Build an audit from `to_json`'s dictionary."""
+        findings = tuple(Finding(**finding) for finding in content["findings"])
+        return cls(findings, content["copied"], content["copied_error"], content["unseen"])
+
+
+@dataclass(frozen=True, eq=False)
+class _Real:
+    """What a set of real examples looks like to the tests of sharpness and of kinds."""
+
+    cell: Tensor
+    figures: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Auditor:
+    """Audits sets of samples against the same real data.
+
+    Args:
+        spec: what an example is.
+        train: ``(M, *shape)`` a random part of the training data, without the rows of ``real``.
+        held_out: ``(M, *shape)``, as many held-out examples.
+        real: ``(n, *shape)`` real examples in neither of the two.
+        values: from examples to ``(N, D)`` numbers in which distances make sense.
+        train_size: number of training examples in all, |train|.
+        labels: ``(M,)`` of ``train``, or None.
+        names: of the classes.
+        seed: of the k-means cells.
+
+    Raises:
+        ConfigError: the references differ in size, or a set is empty.
+
+    Example:
+        >>> from genus.spec import Spec
+        >>> g = torch.Generator().manual_seed(0)
+        >>> train, held_out, real, fresh = torch.randn(4, 300, 8, generator=g)
+        >>> auditor = Auditor(Spec(shape=(8,)), train, held_out, real, train_size=300)
+        >>> auditor(fresh).summary, auditor(train).verdict
+        ('none seen', ('copies',))
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        train: Tensor,
+        held_out: Tensor,
+        real: Tensor,
+        *,
+        train_size: int,
+        values: Any = None,
+        labels: Tensor | None = None,
+        names: Sequence[str] = (),
+        seed: int = 0,
+    ) -> None:
+        self.spec, self.names = spec, tuple(names)
+        self.values = values or (lambda x: x.flatten(1).float())
+        self.train, self.held_out = train, held_out
+        self.train_values, self.held_out_values = self.values(train), self.values(held_out)
+        self.times = train_size / len(train)
+        """How many training examples stand behind each one that is compared."""
+        self.pictures = spec.is_image and min(spec.shape[1:]) >= 2
+        real_neighbours = self.neighbours(real)
+        self.ratio = clear_ratio(real_neighbours)
+        count = max(2, min(MOST_CELLS, len(real) // CELL))
+        self.centres = cells(self.train_values.double(), count, seed)
+        self.labels = None if labels is None or bool((labels < 0).any()) else labels
+        self.classes = [] if self.labels is None else [self.labels, self._class(real_neighbours)]
+        self.real = self._references(real, real_neighbours)
+        self.real_twins = self._twins(real, real_neighbours)
+
+    def neighbours(self, x: Tensor) -> Neighbours:
+        """Return the nearest example of each sample on either side."""
+        return Neighbours.of(self.values(x), self.train_values, self.held_out_values)
+
+    def __call__(self, x: Tensor, found: Neighbours | None = None) -> Audit:
+        """Return the audit of ``(N, *shape)`` samples, whose neighbours may be known already."""
+        found = self.neighbours(x) if found is None else found
+        copies, estimate = self._copies(found)
+        copied = estimate[0] if any(finding.seen for finding in copies) else 0.0
+        twins = self._repeats(x, found, copied)
+        findings = (*copies, *self._sharpness(x, found), *self._kinds(x, found), twins)
+        return Audit(findings, *estimate)
+
+    def closest(self, x: Tensor, found: Neighbours, n: int) -> Tensor:
+        """Return the samples that lean most to the training data, beside what they are nearest to.
+
+        Returns:
+            ``(3, n, *shape)``: samples, their nearest training examples, their nearest held-out
+            examples; the smallest ratio of the two distances first.
+        """
+        lean = found.to_train / (found.to_train + found.to_held_out).clamp(min=1e-300)
+        # Of equal ones, for instance exact copies, those that are farthest from held-out data.
+        order = found.to_held_out.argsort(descending=True)
+        rows = order[lean[order].argsort(stable=True)][:n]
+        return torch.stack(
+            [x[rows], self.train[found.train_row[rows]], self.held_out[found.held_out_row[rows]]]
+        )
+
+    def _references(self, real: Tensor, neighbours: Neighbours) -> list[_Real]:
+        """Return the two sets of real examples that a failure must stand out from."""
+        if self.pictures:
+            return [self._describe(self.train, None), self._describe(self.held_out, None)]
+        some = self.train[: len(real)]
+        return [self._describe(some, self.neighbours(some)), self._describe(real, neighbours)]
+
+    def _describe(self, x: Tensor, found: Neighbours | None) -> _Real:
+        figures = {}
+        if self.pictures:
+            scaled = x.double() / ((self.spec.levels or 2) - 1)
+            figures = {"contrast": contrast(scaled), "grain": grain(scaled)}
+        elif found is not None:
+            figures = {"spacing": found.to_held_out.sqrt()}
+        return _Real(cell_of(self.values(x).double(), self.centres), figures)
+
+    def _class(self, found: Neighbours) -> Tensor:
+        """Return the class of each sample's nearest training example."""
+        assert self.labels is not None
+        return self.labels[found.train_row]
+
+    def _copies(self, found: Neighbours) -> tuple[list[Finding], tuple[float, float, float]]:
+        """Return both tests of copying, and share of copies, its error and what goes unseen."""
+        share, clear, n = nearer_share(found), near_copies(found, self.ratio), len(found.to_train)
+        by_share = (2 * self.times * (share.share - 0.5), 2 * self.times * share.standard_error)
+        by_clear = (self.times * clear.share, self.times * clear.standard_error)
+        # Few copies show in the clear cases alone; blurred ones may show in the others only.
+        copied, error = by_share if share.z > max(clear.z, THRESHOLD) else by_clear
+        copied = min(1.0, max(0.0, copied))
+        extent = f"{copied:.0%} ± {error:.0%}".replace("%", " %")
+        both = 2 * min(clear.nearer_train, clear.nearer_held_out)
+        # z = e / sqrt(e + both) > 3 for an excess of e samples.
+        excess = (THRESHOLD**2 + math.sqrt(THRESHOLD**4 + 4 * THRESHOLD**2 * both)) / 2
+        words = (
+            f"{clear.nearer_train} samples are less than {clear.ratio:.2g} times as far from a "
+            f"training example as from every held-out one, {clear.nearer_held_out} the other way "
+            "round"
+        )
+        fair = f"{share.share:.2f} ± {share.standard_error:.2f} of the samples are nearer to train"
+        tests = [
+            ("near copies", clear.share, 0.0, clear.standard_error, clear.z, words),
+            ("nearer to train", share.share, 0.5, share.standard_error, share.z, fair),
+        ]
+        findings = [
+            Finding("copies", name, value, null, deviation, z, THRESHOLD, z > THRESHOLD, extent, w)
+            for name, value, null, deviation, z, w in tests
+        ]
+        return findings, (copied, error, min(1.0, self.times * excess / n))
+
+    def _sharpness(self, x: Tensor, found: Neighbours) -> list[Finding]:
+        described, independent = self._describe(x, found), (len(x) / found.together()) ** 2
+        findings = []
+        for kind, name, sign in self._figures():
+            ratios = [
+                relative(
+                    (described.figures[name], described.cell),
+                    (real.figures[name], real.cell),
+                    len(self.centres),
+                    independent,
+                )
+                for real in self.real
+            ]
+            known = [ratio for ratio in ratios if ratio is not None]
+            if known:
+                findings.append(_sharpness_finding(kind, name, sign, known))
+        return findings
+
+    def _figures(self) -> list[tuple[Kind, str, int]]:
+        """Return the failure, the figure and the direction of each test of sharpness."""
+        if self.pictures:
+            return [("blurred", "contrast", -1), ("noise", "grain", 1)]
+        return [("blurred", "spacing", -1), ("noise", "spacing", 1)]
+
+    def _kinds(self, x: Tensor, found: Neighbours) -> list[Finding]:
+        cell = cell_of(self.values(x).double(), self.centres)
+        by_cell = lacking(cell, [real.cell for real in self.real], len(self.centres))
+        findings = [_kinds_finding("share of k-means cells", by_cell, None)]
+        if self.labels is not None and self.spec.classes:
+            by_class = lacking(self._class(found), self.classes, self.spec.classes)
+            names = self.names or tuple(map(str, range(self.spec.classes)))
+            findings.append(_kinds_finding("share of classes", by_class, names))
+        return findings
+
+    def _repeats(self, x: Tensor, found: Neighbours, copied: float) -> Finding:
+        """Return the finding on samples that repeat each other.
+
+        Who draws from a list repeats himself: copies have twins that are no failure of their own.
+        """
+        chance = 1 - math.exp(-copied * len(x) / (self.times * len(self.train)))
+        return _twins_finding(self._twins(x, found), self.real_twins, copied * chance)
+
+    def _twins(self, x: Tensor, found: Neighbours) -> Tensor:
+        """Return which examples have another of their own set far nearer than a held-out one."""
+        nearest = nearest_other(self.values(x))
+        return nearest < (self.ratio / 2) ** 2 * found.to_held_out
+
+
+_SHARPNESS = {
+    "contrast": "neighbouring pixels differ {} times as much as in real data of such kinds",
+    "grain": "there is {} times as much fine grain as in real data of such kinds",
+    "spacing": "the nearest held-out example is {} times as far as from real data of such kinds",
+}
+
+
+def _sharpness_finding(kind: Kind, name: str, sign: int, ratios: list[Relative]) -> Finding:
+    """Return the finding against the reference that the samples stand out from the least."""
+    nearest = min(ratios, key=lambda ratio: sign * ratio.z)
+    z = sign * nearest.z
+    enough = all(sign * (ratio.value - 1) >= LEAST for ratio in ratios)
+    extent = f"{nearest.value:.2f} ± {nearest.standard_error:.2f}"
+    return Finding(
+        kind,
+        name,
+        nearest.value,
+        1.0,
+        nearest.standard_error,
+        z,
+        THRESHOLD,
+        enough and z > THRESHOLD,
+        extent,
+        _SHARPNESS[name].format(extent),
+    )
+
+
+def _kinds_finding(statistic: str, found: Lacking, names: Sequence[str] | None) -> Finding:
+    share = f"{found.missing:.0%} ± {found.standard_error:.0%}".replace("%", " %")
+    if not found.seen:
+        what = "cell" if names is None else "class"
+        words = f"no {what} has less than half of its share"
+    elif names is None:
+        words = f"{len(found.groups)} k-means cells lack {share} of the data"
+    else:
+        words = f"{share} of the data are lacking: {', '.join(names[k] for k in found.groups)}"
+    return Finding(
+        "fewer kinds",
+        statistic,
+        found.missing,
+        0.0,
+        found.standard_error,
+        found.z,
+        found.threshold,
+        found.seen,
+        share,
+        words,
+    )
+
+
+def _twins_finding(samples: Tensor, real: Tensor, excused: float) -> Finding:
+    """Return the finding on samples that repeat each other, by a test of two proportions."""
+    n, m = len(samples), len(real)
+    share = float(samples.double().mean())
+    usual = min(1.0, float(real.double().mean()) + excused)
+    both = (share * n + usual * m) / (n + m)
+    # Twins come in twos, so there are half as many independent ones.
+    error = max(math.sqrt(2 * both * (1 - both) * (1 / n + 1 / m)), 1 / n)
+    z = (share - usual) / error
+    return Finding(
+        "fewer kinds",
+        "twins",
+        share,
+        usual,
+        error,
+        z,
+        THRESHOLD,
+        z > THRESHOLD and share - usual >= LEAST,
+        f"{share:.0%} repeated".replace("%", " %"),
+        f"{100 * share:.1f} % of the samples have a near twin among the samples; "
+        f"{100 * usual:.1f} % are expected",
+    )
