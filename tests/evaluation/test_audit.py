@@ -13,7 +13,8 @@ from sklearn.cluster import KMeans
 
 from genus.data import load_data
 from genus.evaluation.audit import Audit, Auditor
-from genus.evaluation.kinds import cell_of, cells, lacking
+from genus.evaluation.bins import Bins
+from genus.evaluation.kinds import lacking
 from genus.evaluation.samples import Reference, SampleBlock
 from genus.evaluation.sharpness import contrast, grain, relative
 from genus.spec import Spec
@@ -204,10 +205,10 @@ def test_a_group_that_only_one_reference_has_is_not_laid_on_the_model():
 
 def test_cells_are_as_tight_as_scikit_learns():
     points = mixture(600, 0).double()
-    centres = cells(points, 6)
-    inertia = float((points - centres[cell_of(points, centres)]).square().sum())
+    bins = Bins.of(points, 6, passes=20)
+    inertia = float((points - bins.centres[bins.rows(points)]).square().sum())
     assert inertia < 1.05 * KMeans(6, n_init=5, random_state=0).fit(points.numpy()).inertia_
-    assert len(cells(torch.zeros(9, 2).double(), 4)) == 1
+    assert len(Bins.of(torch.zeros(9, 2).double(), 4).centres) == 1
 
 
 def test_contrast_and_grain_of_what_is_known():

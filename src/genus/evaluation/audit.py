@@ -17,7 +17,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from genus.evaluation.kinds import Lacking, cell_of, cells, lacking
+from genus.evaluation.bins import Bins
+from genus.evaluation.kinds import Lacking, lacking
 from genus.evaluation.memorisation import (
     Neighbours,
     clear_ratio,
@@ -169,7 +170,7 @@ class Auditor:
         real_neighbours = self.neighbours(real)
         self.ratio = clear_ratio(real_neighbours)
         count = max(2, min(MOST_CELLS, len(real) // CELL))
-        self.centres = cells(self.train_values.double(), count, seed)
+        self.cells = Bins.of(self.train_values.double(), count, seed=seed)
         self.labels = None if labels is None or bool((labels < 0).any()) else labels
         self.classes = [] if self.labels is None else [self.labels, self._class(real_neighbours)]
         self.real = self._references(real, real_neighbours)
@@ -217,7 +218,7 @@ class Auditor:
             figures = {"contrast": contrast(scaled), "grain": grain(scaled)}
         elif found is not None:
             figures = {"spacing": found.to_held_out.sqrt()}
-        return _Real(cell_of(self.values(x).double(), self.centres), figures)
+        return _Real(self.cells.rows(self.values(x).double()), figures)
 
     def _class(self, found: Neighbours) -> Tensor:
         """Return the class of each sample's nearest training example."""
@@ -260,7 +261,7 @@ class Auditor:
                 relative(
                     (described.figures[name], described.cell),
                     (real.figures[name], real.cell),
-                    len(self.centres),
+                    len(self.cells.centres),
                     independent,
                 )
                 for real in self.real
@@ -277,8 +278,8 @@ class Auditor:
         return [("blurred", "spacing", -1), ("noise", "spacing", 1)]
 
     def _kinds(self, x: Tensor, found: Neighbours) -> list[Finding]:
-        cell = cell_of(self.values(x).double(), self.centres)
-        by_cell = lacking(cell, [real.cell for real in self.real], len(self.centres))
+        cell = self.cells.rows(self.values(x).double())
+        by_cell = lacking(cell, [real.cell for real in self.real], len(self.cells.centres))
         findings = [_kinds_finding("share of k-means cells", by_cell, None)]
         if self.labels is not None and self.spec.classes:
             by_class = lacking(self._class(found), self.classes, self.spec.classes)

@@ -16,7 +16,6 @@ from torch import Tensor
 
 LEAST = 0.5
 """A group lacks samples where it has less than this part of its share."""
-ITERATIONS = 20
 
 
 @dataclass(frozen=True)
@@ -81,33 +80,3 @@ def lacking(samples: Tensor, references: list[Tensor], groups: int) -> Lacking:
     order = [k for k in z_K.argsort(descending=True).tolist() if found_K[k]]
     # Without a group that is low, z is that of the emptiest: the verdict needs both.
     return Lacking(p - q, math.sqrt(variance), tuple(order), float(z_K.max()), threshold)
-
-
-def cells(points: Tensor, k: int, seed: int = 0) -> Tensor:
-    """Return the centres of k-means cells, ``(K, D)``: Lloyd's steps from k-means++ seeds.
-
-    Args:
-        points: ``(M, D)`` float64.
-        k: how many; fewer where there are not so many different points.
-        seed: of the first centres.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    centres = points[torch.randint(len(points), (1,), generator=generator)]
-    while len(centres) < k:
-        weights = torch.cdist(points, centres).amin(1).square()
-        if not bool(weights.sum() > 0):
-            break
-        picked = torch.multinomial(weights, 1, generator=generator)
-        centres = torch.cat([centres, points[picked]])
-    for _ in range(ITERATIONS):
-        member = cell_of(points, centres)
-        counts = torch.bincount(member, minlength=len(centres)).to(points)[:, None]
-        sums = torch.zeros_like(centres).index_add_(0, member, points)
-        centres = torch.where(counts > 0, sums / counts.clamp(min=1), centres)
-    return centres
-
-
-def cell_of(points: Tensor, centres: Tensor) -> Tensor:
-    """Return the cell of each point, ``(N,)``."""
-    nearest: Tensor = torch.cdist(points, centres).argmin(1)
-    return nearest
