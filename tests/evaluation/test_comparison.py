@@ -140,6 +140,28 @@ def test_the_files_agree_with_each_other(result):
     assert table[1]["reason"]
 
 
+def test_ranks_are_the_same_in_every_file(result):
+    rows = json.loads((result.out / "compare.json").read_text())["rows"]
+    table = list(csv.DictReader((result.out / "compare.csv").read_text().splitlines()))
+    ranked = {row["label"]: row["ranks"] for row in rows}
+    assert ranked["real data"] == {}
+    best = [label for label, found in ranked.items() if found.get("bits/dim") == 1]
+    assert best
+    for line in table:
+        rank = ranked[line["label"]].get("bits/dim", "")
+        assert line["rank.bits/dim"] == str(rank)
+    page = (result.out / "report.html").read_text()
+    assert page.count('<sup title="rank 1">') >= len(best)
+    tex = (result.out / "compare.tex").read_text()
+    for label in best:
+        line = next(text for text in tex.splitlines() if text.startswith(label))
+        assert r"\textbf{" in line
+        assert line.endswith(r"\\")
+    columns = tex.split(r"\begin{tabular}{")[1].index("}")
+    body = [text for text in tex.splitlines() if text.endswith(r"\\")]
+    assert {text.count(" & ") + 1 for text in body} == {columns}
+
+
 def test_the_json_keeps_its_shape(result):
     content = result.to_json()
     assert sorted(content) == [
@@ -155,7 +177,14 @@ def test_the_json_keeps_its_shape(result):
         "samples",
         "settings",
     ]
-    assert sorted(content["rows"][0]) == ["curves", "evaluation", "kind", "label", "reason"]
+    assert sorted(content["rows"][0]) == [
+        "curves",
+        "evaluation",
+        "kind",
+        "label",
+        "ranks",
+        "reason",
+    ]
     assert content["rows"][0]["curves"]["valid"][-1][1] < math.log(5)
 
 

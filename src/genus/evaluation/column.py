@@ -7,10 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from genus.evaluation.measure import Measure
 from genus.evaluation.outcome import Row
 
 NONE = "–"
 Block = Literal["likelihood", "samples", "cost"]
+Figure = tuple[float, float]
+"""A value and its standard error, 0 where that is not known."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,9 @@ class Column:
         reading: one paragraph on what it sees and what it misses.
         short: title and note for a terminal, line by line, where they differ.
         terminal: whether it is shown there; the page has them all.
+        figure: from a row to the figure that it is ranked by, where rows are.
+        better: which direction is.
+        unit: of a likelihood, what a nat of an example is worth in the column's unit.
     """
 
     title: str
@@ -34,10 +40,18 @@ class Column:
     reading: str
     short: str = ""
     terminal: bool = True
+    figure: Callable[[Row], Figure | None] | None = None
+    better: Literal["less", "more"] | None = None
+    unit: float | None = None
 
     def text(self, row: Row) -> str:
         """Return the cell of a row; a dash where there is no figure."""
         return NONE if row.evaluation is None else self.cell(row)
+
+
+def figure_of(measure: Measure | None) -> Figure | None:
+    """Return a measure as what a row is ranked by."""
+    return None if measure is None else (measure.value, measure.standard_error or 0.0)
 
 
 def number(value: float, digits: int = 3) -> str:

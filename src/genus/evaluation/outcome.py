@@ -124,6 +124,9 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """Return the comparison as a dictionary of plain values."""
+        from genus.evaluation.ranking import all_ranks
+
+        found = all_ranks(self)
         content = {
             "format": FORMAT,
             "data": asdict(self.data),
@@ -131,7 +134,7 @@ class Comparison:
             "samples": self.samples,
             "features": [asdict(note) for note in self.features],
             "real_source": self.real_source,
-            "rows": [row.to_json() for row in self.rows],
+            "rows": [{**row.to_json(), "ranks": found[row.label]} for row in self.rows],
             "notes": list(self.notes),
             "environment": self.environment,
             "command": self.command,
@@ -142,7 +145,10 @@ class Comparison:
 
     def to_csv(self) -> str:
         """Return the table as CSV, one line for each row, empty where there is no figure."""
-        records = [_record(row) for row in self.rows]
+        from genus.evaluation.ranking import all_ranks
+
+        found = all_ranks(self)
+        records = [_record(row, found[row.label]) for row in self.rows]
         names = list(dict.fromkeys(name for record in records for name in record))
         text = io.StringIO()
         writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
@@ -151,16 +157,18 @@ class Comparison:
         return text.getvalue()
 
     def write(self) -> None:
-        """Write ``report.html``, ``compare.json`` and ``compare.csv`` into the folder."""
+        """Write ``report.html`` and ``compare.json``, ``.csv`` and ``.tex`` into the folder."""
+        from genus.evaluation.latex import latex
         from genus.evaluation.report import report
 
         self.out.mkdir(parents=True, exist_ok=True)
         write_atomic(self.out / "compare.csv", self.to_csv().encode())
         write_atomic(self.out / "compare.json", json.dumps(self.to_json(), indent=1).encode())
+        write_atomic(self.out / "compare.tex", latex(self).encode())
         write_atomic(self.report, report(self).encode())
 
 
-def _record(row: Row) -> dict[str, Any]:
+def _record(row: Row, ranks: Mapping[str, int]) -> dict[str, Any]:
     """Return a row as flat cells."""
     record: dict[str, Any] = {"label": row.label, "row": row.kind, "reason": row.reason}
     if row.evaluation is None:
@@ -180,7 +188,7 @@ def _record(row: Row) -> dict[str, Any]:
         for name in ("nearer_to_train", "bins", "classes", "labels"):
             record |= _flat(f"{name}.", block[name] or {})
         record["audit"] = None if block["audit"] is None else block["audit"]["summary"]
-    return record
+    return record | {f"rank.{title}": rank for title, rank in ranks.items()}
 
 
 def _flat(prefix: str, scores: dict[str, Any]) -> dict[str, Any]:

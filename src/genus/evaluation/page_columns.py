@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from genus.evaluation.column import NONE, Column, number, with_error
+from genus.evaluation.column import NONE, Column, figure_of, number, with_error
 from genus.evaluation.measure import Measure
 from genus.evaluation.outcome import Comparison, Row
 from genus.evaluation.samples import FeatureScores, SampleBlock
@@ -56,7 +56,16 @@ def _column(comparison: Comparison, title: str, find: Find, reading: str) -> Col
         return with_error(found.value, found.standard_error, 1) if found.value else "0"
 
     floors = [found.floor for row in comparison.rows if (found := _measure(row, find))]
-    return Column(title, "samples", cell, f"real {number(floors[0], 2)}", reading, terminal=False)
+    return Column(
+        title,
+        "samples",
+        cell,
+        f"real {number(floors[0], 2)}",
+        reading,
+        terminal=False,
+        figure=lambda row: figure_of(_measure(row, find)),
+        better="less",
+    )
 
 
 READ_KERNEL = (

@@ -13,6 +13,7 @@ from genus.evaluation.column import Column
 from genus.evaluation.curves import Points, chart, legend
 from genus.evaluation.outcome import COPIES, REAL, Comparison, Row
 from genus.evaluation.pictures import Plane, data_uri, grid_png
+from genus.evaluation.ranking import ranks
 from genus.evaluation.reconstruction import in_turn
 from genus.evaluation.storage import for_pictures
 from genus.evaluation.style import STYLE
@@ -71,7 +72,8 @@ def _table(comparison: Comparison) -> str:
         "</small></th>"
         for column, mark in zip(every, marks, strict=True)
     )
-    rows = "\n".join(_row(row, every, marks) for row in comparison.rows)
+    order = [ranks(column, comparison.rows) for column in every]
+    rows = "\n".join(_row(row, every, marks, order) for row in comparison.rows)
     floors = (
         f" Every figure on samples is of {comparison.samples} of them; under its title stands what "
         f"equally many real examples ({escape(comparison.real_source)}) get, which no honest model "
@@ -83,21 +85,31 @@ def _table(comparison: Comparison) -> str:
         '<div class="wide" tabindex="0" role="region" aria-label="Table of results"><table>\n'
         f'<thead><tr><td></td>{"".join(spans)}</tr>\n<tr><th scope="col">model</th>{heads}</tr>'
         f"</thead>\n<tbody>\n{rows}\n</tbody></table></div>\n"
-        f'<p class="fine">± is one standard error.{floors}</p>'
+        f'<p class="fine">± is one standard error. Small figures are ranks: models whose figures '
+        f"are within two standard errors of their difference share one; the best are bold.{floors}"
+        "</p>"
     )
 
 
-def _row(row: Row, every: list[Column], marks: list[str]) -> str:
+def _row(row: Row, every: list[Column], marks: list[str], order: list[dict[str, int]]) -> str:
     head = f'<th scope="row">{escape(row.label)}</th>'
     if row.evaluation is None:
         reason = escape(row.reason or "no result")
         cells = f'<td class="first reason" colspan="{len(every)}">{reason}</td>'
     else:
         cells = "".join(
-            f'<td class="{mark}">{escape(column.text(row))}</td>'
-            for column, mark in zip(every, marks, strict=True)
+            f'<td class="{mark}">{_ranked(column.text(row), found.get(row.label))}</td>'
+            for column, mark, found in zip(every, marks, order, strict=True)
         )
     return f'<tr class="{row.kind}">{head}{cells}</tr>'
+
+
+def _ranked(text: str, rank: int | None) -> str:
+    """Return a cell with its rank; what cannot be told from the best is bold."""
+    if rank is None:
+        return escape(text)
+    text = f"<b>{escape(text)}</b>" if rank == 1 else escape(text)
+    return f'{text}<sup title="rank {rank}">{rank}</sup>'
 
 
 def _remarks(comparison: Comparison) -> str:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from genus.evaluation.audit import NONE_SEEN
-from genus.evaluation.column import NONE, Column, number, with_error, within
+from genus.evaluation.column import (
+    NONE,
+    Column,
+    Figure,
+    figure_of,
+    number,
+    with_error,
+    within,
+)
 from genus.evaluation.measure import Measure
 from genus.evaluation.outcome import Comparison, Row
 from genus.evaluation.page_columns import page_columns
@@ -131,13 +140,34 @@ def _likelihood_columns(comparison: Comparison) -> list[Column]:
         assert row.evaluation is not None
         return row.evaluation.likelihood.label if row.kind == "model" else NONE
 
+    def figure(row: Row) -> Figure | None:
+        found = row.evaluation
+        if found is None or found.likelihood.kind == "n/a":
+            return None
+        interval = found.bits_per_dim_interval or found.likelihood.interval
+        if interval is not None:  # two errors reach to its ends
+            return sum(interval) / 2, (interval[1] - interval[0]) / 4
+        if found.bits_per_dim is not None:
+            return found.bits_per_dim, found.bits_per_dim_error or 0.0
+        return found.likelihood.mean, found.likelihood.standard_error
+
     unit = READ_BITS if discrete else READ_NATS
+    entries = comparison.data.entries
     title, note = ("bits/dim", "less = better") if discrete else ("nats", "more = better")
     if comparison.data.known is not None:
         title = "bits/known" if discrete else "nats, known"
         unit = f"{READ_KNOWN} {unit}"
     return [
-        Column(title, "likelihood", bits, note, unit),
+        Column(
+            title,
+            "likelihood",
+            bits,
+            note,
+            unit,
+            figure=figure,
+            better="less" if discrete else "more",
+            unit=1 / (entries * math.log(2)) if discrete else 1.0,
+        ),
         Column("kind", "likelihood", kind, "", READ_KIND),
     ]
 
@@ -151,7 +181,15 @@ def _frechet_column(comparison: Comparison, name: str) -> Column:
         found = measure(row)
         return NONE if found is None else with_error(found.value, found.standard_error, 1)
 
-    return Column(f"FD[{name}]", "samples", cell, _floor(comparison, measure), READ_FRECHET[name])
+    return Column(
+        f"FD[{name}]",
+        "samples",
+        cell,
+        _floor(comparison, measure),
+        READ_FRECHET[name],
+        figure=lambda row: figure_of(measure(row)),
+        better="less",
+    )
 
 
 def _share_column(comparison: Comparison, share: str, net: str) -> Column:
@@ -164,9 +202,18 @@ def _share_column(comparison: Comparison, share: str, net: str) -> Column:
         found = measure(row)
         return NONE if found is None else f"{found.value:.2f}"
 
+    def figure(row: Row) -> Figure | None:
+        found, n = measure(row), max(1, comparison.samples)
+        if found is None:
+            return None
+        return found.value, math.sqrt(max(0.0, found.value * (1 - found.value)) / n)
+
     floor = _floor(comparison, measure, lambda value: f"{value:.2f}")
     short = f"{_SHORT[share]}\nreal\n{floor.removeprefix('real ')}"
-    return Column(share, "samples", cell, floor, READ_SHARE[share], short)
+    # Of density, which may exceed that of real data, more is not better.
+    better: Literal["more"] | None = None if share == "density" else "more"
+    given = (share, "samples", cell, floor, READ_SHARE[share], short)
+    return Column(*given, figure=figure, better=better)
 
 
 _SHORT = {"precision": "prec.", "recall": "recall", "density": "dens.", "coverage": "cover."}
@@ -217,10 +264,23 @@ def _cost_columns(comparison: Comparison) -> list[Column]:
         found = row.evaluation.cost.seconds_per_sample if row.evaluation else None
         return NONE if found is None else number(found, 2)
 
+    def seconds(row: Row) -> Figure | None:
+        found = row.evaluation.cost.seconds_per_sample if row.evaluation else None
+        # A clock of a busy machine tells half from whole, not more.
+        return None if found is None else (math.log(max(found, 1e-12)), math.log(2) / 4)
+
     return [
         Column("parameters", "cost", parameters, "", READ_PARAMETERS),
         Column("training", "cost", training, "seconds", READ_TRAINING),
-        Column("sampling", "cost", sampling, "s each", READ_SAMPLING),
+        Column(
+            "sampling",
+            "cost",
+            sampling,
+            "s each",
+            READ_SAMPLING,
+            figure=seconds,
+            better="less",
+        ),
     ]
 
 
