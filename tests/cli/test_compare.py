@@ -25,9 +25,12 @@ def test_table_report_json_and_csv(cli):
     }  # fmt: skip
     assert [row["label"] for row in found["rows"]] == ["independent", "real data", "train copies"]
     for row in found["rows"]:
-        assert set(row) == {"label", "kind", "reason", "evaluation", "curves"}
+        names = {"label", "kind", "reason", "evaluation", "curves", "ranks", "repeats"}
+        assert set(row) == names
     assert found["command"].startswith("genus compare independent --data digits")
-    assert {"report.html", "compare.json", "compare.csv", "compare.tex"} <= {p.name for p in Path("c").iterdir()}
+    assert {"report.html", "compare.json", "compare.csv", "compare.tex"} <= {
+        p.name for p in Path("c").iterdir()
+    }
     assert answer.last == "next: open c/report.html"
 
     again = cli("compare", "independent", *QUICK, "--out", "c", "--resume", "--csv")

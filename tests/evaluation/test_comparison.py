@@ -17,6 +17,7 @@ from genus.capabilities import Objective
 from genus.errors import ConfigError, DataError
 from genus.evaluation import compare, render
 from genus.evaluation.outcome import Comparison
+from genus.evaluation.table import columns
 from genus.families.base import Model
 from genus.random import ExampleNoise, categorical_icdf
 from genus.training import TrainConfig
@@ -162,6 +163,45 @@ def test_ranks_are_the_same_in_every_file(result):
     assert {text.count(" & ") + 1 for text in body} == {columns}
 
 
+def test_several_seeds_give_means_whose_errors_know_how_runs_differ(models, data, tmp_path):
+    options = {"time_budget": 60, "sample_budget": 100, "training": FAST}
+    one = compare(["toy"], data, out=tmp_path / "one", **options)
+    three = compare(["toy", "diverges"], data, out=tmp_path / "three", seeds=3, **options)
+    row, failed = three.rows[:2]
+    assert failed.evaluation is None
+    assert len(row.repeats) == 3
+    assert row.evaluation is row.repeats[0]
+    assert {p.name for p in (tmp_path / "three").glob("toy*")} == {
+        "toy", "toy.seed-1", "toy.seed-2",
+    }  # fmt: skip
+    first = one.rows[0].evaluation.bits_per_dim
+    assert row.evaluation.bits_per_dim == first
+    figures = [found.bits_per_dim for found in row.repeats]
+    column = next(c for c in columns(three) if c.title == "bits/dim")
+    mean, error = column.measured(row)
+    assert mean == pytest.approx(sum(figures) / 3)
+    own = [found.bits_per_dim_error for found in row.repeats]
+    between = sum((figure - mean) ** 2 for figure in figures) / 2 / 3
+    assert error == pytest.approx(math.sqrt(between + (sum(own) / 3) ** 2))
+    assert f"{mean:.3f}" in column.text(row)
+    stored = json.loads((three.out / "compare.json").read_text())["rows"][0]
+    assert [r["likelihood"]["bits_per_dim"] for r in stored["repeats"]] == figures[1:]
+    line = next(csv.DictReader((three.out / "compare.csv").read_text().splitlines()))
+    assert line["seeds"] == "3"
+    assert float(line["value.bits/dim"]) == pytest.approx(mean)
+    assert "3 times by different seeds" in three.report.read_text()
+
+
+def test_more_seeds_can_be_added_later(models, data, tmp_path, monkeypatch):
+    options = {"time_budget": 60, "sample_budget": 100, "training": FAST}
+    first = compare(["toy"], data, out=tmp_path, **options)
+    before = (tmp_path / "toy" / "model.safetensors").stat().st_mtime_ns
+    again = compare(["toy"], data, out=tmp_path, seeds=2, resume=True, **options)
+    assert (tmp_path / "toy" / "model.safetensors").stat().st_mtime_ns == before
+    assert len(again.rows[0].repeats) == 2
+    assert again.rows[0].evaluation.bits_per_dim == first.rows[0].evaluation.bits_per_dim
+
+
 def test_the_json_keeps_its_shape(result):
     content = result.to_json()
     assert sorted(content) == [
@@ -184,6 +224,7 @@ def test_the_json_keeps_its_shape(result):
         "label",
         "ranks",
         "reason",
+        "repeats",
     ]
     assert content["rows"][0]["curves"]["valid"][-1][1] < math.log(5)
 

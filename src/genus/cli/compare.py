@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MOST_SAMPLES = 100_000
 """The most samples of each model, and the most of a bound."""
+MOST_SEEDS = 100
+"""The most training runs of one model."""
 
 
 def compare(
@@ -28,6 +30,7 @@ def compare(
     time_budget: str = "60s",
     out: Out = None,
     seed: int = 0,
+    seeds: int = 1,
     split: str = "test",
     samples: int | None = None,
     k: Annotated[int, Parameter(name=("-k", "--k"))] = 64,
@@ -45,6 +48,7 @@ def compare(
         time_budget: Time of training of each model: 60s, 5m, 1h30m.
         out: Folder for the runs and the report; runs/compare-<data> when left out.
         seed: Seed of everything random.
+        seeds: How often each model is trained, by this and the next seeds.
         split: test, or valid while you still choose.
         samples: How many samples each model draws; by default as many as are held out.
         k: Samples per example of a bound.
@@ -68,6 +72,8 @@ def compare(
         check_seed(seed)
     with problems.collect():
         within(k, 1, MOST_SAMPLES, "--k", "64 is usual")
+    with problems.collect():
+        within(seeds, 1, MOST_SEEDS, "--seeds", "3 say how much runs differ")
     if samples is not None:
         with problems.collect():
             within(samples, 6, MOST_SAMPLES, "--samples", "or leave it out")
@@ -84,6 +90,7 @@ def compare(
             out=folder,
             time_budget=budget,
             seed=seed,
+            seeds=seeds,
             split=split,
             samples=samples,
             k=k,

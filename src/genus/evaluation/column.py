@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from genus.evaluation.measure import Measure
@@ -31,6 +32,7 @@ class Column:
         figure: from a row to the figure that it is ranked by, where rows are.
         better: which direction is.
         unit: of a likelihood, what a nat of an example is worth in the column's unit.
+        digits: of the error, of a mean over training seeds; None leaves the error out.
     """
 
     title: str
@@ -43,10 +45,38 @@ class Column:
     figure: Callable[[Row], Figure | None] | None = None
     better: Literal["less", "more"] | None = None
     unit: float | None = None
+    digits: int | None = 1
 
     def text(self, row: Row) -> str:
         """Return the cell of a row; a dash where there is no figure."""
-        return NONE if row.evaluation is None else self.cell(row)
+        if row.evaluation is None:
+            return NONE
+        found = self.measured(row) if len(row.repeats) > 1 else None
+        if found is None:
+            return self.cell(row)
+        value, error = found
+        return f"{value:.2f}" if self.digits is None else with_error(value, error, self.digits)
+
+    def measured(self, row: Row) -> Figure | None:
+        r"""Return the figure of a row, over all training seeds where there are several.
+
+        .. math:: \bar x \pm \sqrt{\frac{1}{n (n - 1)} \sum_i (x_i - \bar x)^2 + \bar s^2}
+
+        The second term is the error of one figure, which does not fall with more runs, because
+        all are measured on the same examples.
+        """
+        if self.figure is None or row.evaluation is None:
+            return None
+        if len(row.repeats) < 2:
+            return self.figure(row)
+        runs = [replace(row, evaluation=found, repeats=()) for found in row.repeats]
+        figures = [figure for run in runs if (figure := self.figure(run)) is not None]
+        if len(figures) < 2:
+            return figures[0] if figures else None
+        values = [value for value, _ in figures]
+        between = statistics.variance(values) / len(values)
+        within_runs = statistics.fmean(error for _, error in figures)
+        return statistics.fmean(values), math.sqrt(between + within_runs**2)
 
 
 def figure_of(measure: Measure | None) -> Figure | None:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import Tensor
 
-from genus.errors import ConfigError, DataError, GenusError, SpecError, raise_all
+from genus.errors import GenusError, SpecError
 from genus.evaluation.cache import write_atomic
 from genus.evaluation.curves import training_curves
 from genus.evaluation.environment import environment
 from genus.evaluation.outcome import COPIES, REAL, Comparison, FeatureNote, Row, Settings
+from genus.evaluation.plan import check_plan, claim_folder, dumps, planned
 from genus.evaluation.samples import Reference, affordable, default_count, sampling_cost
 from genus.evaluation.scoring import Cost, Evaluation, describe, evaluate
 from genus.evaluation.storage import for_pictures, load_evaluation, save_evaluation
@@ -37,6 +38,7 @@ def compare(
     out: Path | str,
     time_budget: float = 60.0,
     seed: int = 0,
+    seeds: int = 1,
     split: str = "test",
     samples: int | None = None,
     k: int = 64,
@@ -64,6 +66,8 @@ def compare(
         time_budget: seconds of training for each model; one that is fitted in closed form may
             need less.
         seed: of weights, training, samples and bounds.
+        seeds: how often each model is trained, by this and the next seeds; figures are then means,
+            and their errors have in them how much runs differ.
         split: the held-out split.
         samples: how many each model draws; by default as many as are held out, at most 2,000, and
             fewer, the same number for all, where the slowest model would exceed
@@ -89,14 +93,14 @@ def compare(
         >>> [row.label for row in result.rows]
         ['independent', 'real data', 'train copies']
     """
-    settings = Settings(time_budget, seed, split, samples, k, sample_budget)
+    settings = Settings(time_budget, seed, split, samples, k, sample_budget, seeds)
     runner = _Runner(data, Path(out), settings, training, resume, progress or _silent)
     runner.prepare(models, options or {})
-    for label in list(runner.models):
-        runner.train(label)
+    for run in list(runner.models):
+        runner.train(run)
     reference = runner.reference()
-    for label in list(runner.models):
-        runner.evaluate(label, reference)
+    for run in list(runner.models):
+        runner.evaluate(run, reference)
     result = runner.result(reference, command)
     result.write()
     return result
@@ -121,7 +125,8 @@ class _Runner:
         self.data, self.out, self.settings = data, out, settings
         self.training, self.resume, self.say = training, resume, say
         self.labels: list[str] = []
-        self.models: dict[str, Any] = {}  # those that have not failed
+        self.runs: dict[str, tuple[str, int]] = {}  # label and seed, by the name of the folder
+        self.models: dict[str, Any] = {}  # by run, as all that follows; those that have not failed
         self.reasons: dict[str, str] = {}
         self.seconds: dict[str, float] = {}
         self.found: dict[str, Evaluation] = {}
@@ -135,34 +140,43 @@ class _Runner:
 
         known = registry.list_models()
         self.labels = list(dict.fromkeys(models if models is not None else known))
-        self._check(options)
+        check_plan(self.labels, self.settings, self.data, options)
         for label in self.labels:
-            with torch.random.fork_rng(devices=[]):
-                torch.default_generator.manual_seed(self.settings.seed)
-                try:
-                    registry.check_missing(registry.get(label), self.data.missing, fit=True)
-                    spec = self.data.spec.unconditional()
-                    chosen = registry.suited(
-                        label, spec, len(self.data.train), options.get(label, {})
-                    )
-                    self.models[label] = registry.create(label, spec, **chosen)
-                except SpecError as error:
-                    self.reasons[label] = str(error)
-        self._claim_folder(options)
+            for number in range(self.settings.seeds):
+                run = f"{label}.seed-{self.settings.seed + number}" if number else label
+                self.runs[run] = label, self.settings.seed + number
+        for run, (label, seed) in self.runs.items():
+            try:
+                self.models[run] = self._build(label, seed, options.get(label, {}))
+            except SpecError as error:
+                self.reasons[run] = str(error)
+        plan = planned(self.settings, self.data, options, self.training)
+        claim_folder(self.out, list(self.runs), plan, resume=self.resume)
 
-    def train(self, label: str) -> None:
+    def _build(self, label: str, seed: int, options: Mapping[str, Any]) -> Any:
+        """Return a fresh model, with what suits the data where nothing was said."""
+        from genus import registry
+
+        registry.check_missing(registry.get(label), self.data.missing, fit=True)
+        spec = self.data.spec.unconditional()
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            chosen = registry.suited(label, spec, len(self.data.train), options)
+            return registry.create(label, spec, **chosen)
+
+    def train(self, run: str) -> None:
         """Train one model in a run folder of its own, or take what is there from before."""
 
         def work() -> None:
             from genus.training import train
 
-            self.say(f"training {label} for {self.settings.time_budget:g} s")
-            folder = self.out / label
+            self.say(f"training {run} for {self.settings.time_budget:g} s")
+            folder, config = self.out / run, self._train_config(self.runs[run][1])
             again = self.resume and (folder / "config.json").is_file()
-            run = train(self.models[label], self.data, folder, self._train_config(), resume=again)
-            self.seconds[label] = run.seconds["training"]
+            done = train(self.models[run], self.data, folder, config, resume=again)
+            self.seconds[run] = done.seconds["training"]
 
-        self._attempt(label, work)
+        self._attempt(run, work)
 
     def reference(self) -> Reference | None:
         """Return what samples are compared with; nothing where no one knows the data whole."""
@@ -192,7 +206,7 @@ class _Runner:
                 return int(stored["n"])
         n = self._affordable_count(usual)
         content = {"wanted": wanted, "n": n, "notes": self.notes}
-        write_atomic(kept, _dumps(content).encode())
+        write_atomic(kept, dumps(content).encode())
         return n
 
     def _affordable_count(self, usual: int) -> int:
@@ -215,42 +229,33 @@ class _Runner:
     def _sampling_cost(self, label: str) -> float:
         return sampling_cost(self._load(label))
 
-    def evaluate(self, label: str, reference: Reference | None) -> None:
+    def evaluate(self, run: str, reference: Reference | None) -> None:
         """Evaluate one trained model, or take what was found before."""
 
         def work() -> None:
-            folder = self.out / label / "evaluation"
+            folder = self.out / run / "evaluation"
             settings = self._identity(reference)
             found = load_evaluation(folder, settings) if self.resume else None
             if found is None:
                 found = evaluate(
-                    self._load(label),
+                    self._load(run),
                     self.data,
                     split=self.settings.split,
                     samples=0 if reference is None else None,
                     k=self.settings.k,
                     seed=self.settings.seed,
-                    training_seconds=self.seconds[label],
+                    training_seconds=self.seconds[run],
                     reference=reference,
                     progress=self.say,
                 )
                 save_evaluation(folder, found, settings)
-            self.found[label] = found
+            self.found[run] = found
 
-        self._attempt(label, work)
+        self._attempt(run, work)
 
     def result(self, reference: Reference | None, command: str) -> Comparison:
         """Return the table."""
-        rows = [
-            Row(
-                label,
-                "model",
-                self.found.get(label),
-                self.reasons.get(label),
-                training_curves(self.out / label),
-            )
-            for label in self.labels
-        ]
+        rows = [self._row(label) for label in self.labels]
         if reference is not None:
             self.say("measuring real data and train copies")
             rows.append(self._control(REAL, reference, reference.real))
@@ -273,64 +278,22 @@ class _Runner:
             None if reference is None else reference.examples,
         )
 
-    def _check(self, options: Mapping[str, Mapping[str, Any]]) -> None:
-        """Raise unless the names, the settings and the data can be used."""
-        from genus import registry
-        from genus.errors import near
+    def _row(self, label: str) -> Row:
+        """Return the row of a model, from those of its runs that did not fail."""
+        runs = [run for run, (name, _) in self.runs.items() if name == label]
+        found = {run: self.found[run] for run in runs if run in self.found}
+        failed = {run: self.reasons[run] for run in runs if run in self.reasons}
+        if not found:
+            return Row(label, "model", None, next(iter(failed.values()), None))
+        self.notes += [f"{run} failed: {reason}" for run, reason in failed.items()]
+        first = next(iter(found))
+        curves = training_curves(self.out / first)
+        return Row(label, "model", found[first], None, curves, tuple(found.values()))
 
-        known = registry.list_models()
-        problems = [
-            f"there is no model {name!r}; {near(name, known)}"
-            for name in self.labels
-            if name not in known
-        ]
-        problems += [
-            f"options are given for {name!r}, which is not compared; {near(name, self.labels)}"
-            for name in options
-            if name not in self.labels
-        ]
-        limits = {"time_budget": 0.0, "sample_budget": 0.0, "k": 0, "samples": 5}
-        for name, limit in limits.items():
-            value = getattr(self.settings, name)
-            if value is not None and not value > limit:
-                problems.append(f"{name}={value} must be above {limit:g}")
-        if not self.labels:
-            problems.append("there are no models to compare; name at least one")
-        raise_all(ConfigError, "cannot compare:", problems)
-        if default_count(self.data, self.settings.split) <= 5:
-            raise DataError(
-                f"{self.data.name} has {len(self.data.split(self.settings.split))} examples in "
-                f"{self.settings.split!r}; a comparison needs at least 6, and hundreds to say much"
-            )
-
-    def _claim_folder(self, options: Mapping[str, Mapping[str, Any]]) -> None:
-        """Raise unless the folder is new, or holds this very comparison and is to be resumed."""
-        settings = {"time_budget": self.settings.time_budget, "seed": self.settings.seed}
-        plan = {
-            "data": self.data.digest,
-            **settings,
-            "options": {name: dict(values) for name, values in options.items()},
-            "training": None if self.training is None else dataclasses.asdict(self.training),
-        }
-        path = self.out / "plan.json"
-        busy = [label for label in self.labels if (self.out / label).exists()]
-        if busy and not self.resume:
-            raise ConfigError(
-                f"{self.out} already holds runs of {', '.join(busy)}; go on with them by "
-                "resume=True (--resume), or choose another folder (--out)"
-            )
-        if busy and path.is_file() and json.loads(path.read_text()) != json.loads(_dumps(plan)):
-            raise ConfigError(
-                f"{self.out} holds a comparison with other data, budget, seed or options, which "
-                "cannot be resumed with these; choose another folder (--out)"
-            )
-        self.out.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, _dumps(plan).encode())
-
-    def _train_config(self) -> TrainConfig:
+    def _train_config(self, seed: int) -> TrainConfig:
         from genus.training import TrainConfig
 
-        given = {"time_budget": self.settings.time_budget, "seed": self.settings.seed}
+        given = {"time_budget": self.settings.time_budget, "seed": seed}
         if self.training is None:
             return TrainConfig(**given)  # type: ignore[arg-type]
         return dataclasses.replace(self.training, **given)  # type: ignore[arg-type]
@@ -385,7 +348,3 @@ class _Runner:
             drawn=for_pictures(x),
         )
         return Row(label, "control", evaluation)
-
-
-def _dumps(value: Any) -> str:
-    return json.dumps(value, indent=1, sort_keys=True, default=str)

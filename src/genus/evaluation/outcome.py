@@ -32,6 +32,7 @@ class Settings:
     samples: int | None = None
     k: int = 64
     sample_budget: float = 60.0
+    seeds: int = 1
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Row:
         reason: why it failed.
         curves: points (seconds of training, value) by name: "valid", minus the log-likelihood on
             the valid split in nats per dimension, or, of a model without one, each player's loss.
+        repeats: the evaluations of all training seeds, of which the first is ``evaluation``.
     """
 
     label: str
@@ -61,6 +63,7 @@ class Row:
     evaluation: Evaluation | None
     reason: str | None = None
     curves: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
+    repeats: tuple[Evaluation, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the row as a dictionary."""
@@ -71,6 +74,7 @@ class Row:
             "reason": self.reason,
             "evaluation": found,
             "curves": {name: [list(p) for p in points] for name, points in self.curves.items()},
+            "repeats": [found.to_json() for found in self.repeats[1:]],
         }
 
 
@@ -148,7 +152,7 @@ class Comparison:
         from genus.evaluation.ranking import all_ranks
 
         found = all_ranks(self)
-        records = [_record(row, found[row.label]) for row in self.rows]
+        records = [_record(row) | _summary(row, self, found[row.label]) for row in self.rows]
         names = list(dict.fromkeys(name for record in records for name in record))
         text = io.StringIO()
         writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
@@ -168,7 +172,18 @@ class Comparison:
         write_atomic(self.report, report(self).encode())
 
 
-def _record(row: Row, ranks: Mapping[str, int]) -> dict[str, Any]:
+def _summary(row: Row, comparison: Comparison, ranks: Mapping[str, int]) -> dict[str, Any]:
+    """Return figures over all training seeds with their errors, and ranks, as flat cells."""
+    from genus.evaluation.table import columns
+
+    cells: dict[str, Any] = {"seeds": max(1, len(row.repeats))} if row.kind == "model" else {}
+    for column in columns(comparison):
+        if (figure := column.measured(row)) is not None:
+            cells |= {f"value.{column.title}": figure[0], f"error.{column.title}": figure[1]}
+    return cells | {f"rank.{title}": rank for title, rank in ranks.items()}
+
+
+def _record(row: Row) -> dict[str, Any]:
     """Return a row as flat cells."""
     record: dict[str, Any] = {"label": row.label, "row": row.kind, "reason": row.reason}
     if row.evaluation is None:
@@ -188,7 +203,7 @@ def _record(row: Row, ranks: Mapping[str, int]) -> dict[str, Any]:
         for name in ("nearer_to_train", "bins", "classes", "labels"):
             record |= _flat(f"{name}.", block[name] or {})
         record["audit"] = None if block["audit"] is None else block["audit"]["summary"]
-    return record | {f"rank.{title}": rank for title, rank in ranks.items()}
+    return record
 
 
 def _flat(prefix: str, scores: dict[str, Any]) -> dict[str, Any]:

@@ -32,10 +32,10 @@ def ranks(column: Column, rows: Sequence[Row]) -> dict[str, int]:
     Returns:
         Ranks by the label of the row, without the rows that have no figure.
     """
-    if column.better is None or column.figure is None:
+    if column.better is None:
         return {}
     models = [row for row in rows if row.kind == "model" and row.evaluation is not None]
-    found = {row.label: (row, figure) for row in models if (figure := column.figure(row))}
+    found = {row.label: (row, figure) for row in models if (figure := column.measured(row))}
     sign = 1 if column.better == "less" else -1
     return {
         label: 1
@@ -52,6 +52,8 @@ def _error(column: Column, row: Row, error: float, rival: Row, other: float) -> 
     apart = math.hypot(error, other)
     if column.unit is None or row.evaluation is None or rival.evaluation is None:
         return apart
+    if len(row.repeats) > 1 or len(rival.repeats) > 1:
+        return apart  # how much runs differ is the larger part
     mine, theirs = row.evaluation.likelihood, rival.evaluation.likelihood
     if mine.interval or theirs.interval or mine.nats.shape != theirs.nats.shape:
         return apart

@@ -48,11 +48,12 @@ def report(comparison: Comparison) -> str:
 
 def _introduction(comparison: Comparison, title: str) -> str:
     data, settings = comparison.data, comparison.settings
+    often = "" if settings.seeds == 1 else f", {settings.seeds} times by different seeds,"
     return (
         f"<h1>{escape(title)}</h1>\n"
-        f"<p>Each model had {settings.time_budget:g} s of training and is judged on the same "
-        f"{data.examples:,} examples of the {escape(data.split)} split, which it has not seen. "
-        f"{escape(comparison.description)}</p>"
+        f"<p>Each model had {settings.time_budget:g} s of training{often} and is judged on the "
+        f"same {data.examples:,} examples of the {escape(data.split)} split, which it has not "
+        f"seen. {escape(comparison.description)}</p>"
     )
 
 
@@ -81,13 +82,14 @@ def _table(comparison: Comparison) -> str:
         if comparison.samples
         else ""
     )
+    runs = ", in which is how much training runs differ" if comparison.settings.seeds > 1 else ""
     return (
         '<div class="wide" tabindex="0" role="region" aria-label="Table of results"><table>\n'
         f'<thead><tr><td></td>{"".join(spans)}</tr>\n<tr><th scope="col">model</th>{heads}</tr>'
         f"</thead>\n<tbody>\n{rows}\n</tbody></table></div>\n"
-        f'<p class="fine">± is one standard error. Small figures are ranks: models whose figures '
-        f"are within two standard errors of their difference share one; the best are bold.{floors}"
-        "</p>"
+        f'<p class="fine">± is one standard error{runs}. Small figures are ranks: models whose '
+        "figures are within two standard errors of their difference share one; the best are bold."
+        f"{floors}</p>"
     )
 
 

@@ -167,6 +167,7 @@ def _likelihood_columns(comparison: Comparison) -> list[Column]:
             figure=figure,
             better="less" if discrete else "more",
             unit=1 / (entries * math.log(2)) if discrete else 1.0,
+            digits=2,
         ),
         Column("kind", "likelihood", kind, "", READ_KIND),
     ]
@@ -213,7 +214,7 @@ def _share_column(comparison: Comparison, share: str, net: str) -> Column:
     # Of density, which may exceed that of real data, more is not better.
     better: Literal["more"] | None = None if share == "density" else "more"
     given = (share, "samples", cell, floor, READ_SHARE[share], short)
-    return Column(*given, figure=figure, better=better)
+    return Column(*given, figure=figure, better=better, digits=None)
 
 
 _SHORT = {"precision": "prec.", "recall": "recall", "density": "dens.", "coverage": "cover."}
@@ -267,7 +268,7 @@ def _cost_columns(comparison: Comparison) -> list[Column]:
     def seconds(row: Row) -> Figure | None:
         found = row.evaluation.cost.seconds_per_sample if row.evaluation else None
         # A clock of a busy machine tells half from whole, not more.
-        return None if found is None else (math.log(max(found, 1e-12)), math.log(2) / 4)
+        return None if found is None else (found, found / 4)
 
     return [
         Column("parameters", "cost", parameters, "", READ_PARAMETERS),
