@@ -213,8 +213,17 @@ def _share_column(comparison: Comparison, share: str, net: str) -> Column:
     short = f"{_SHORT[share]}\nreal\n{floor.removeprefix('real ')}"
     # Of density, which may exceed that of real data, more is not better.
     better: Literal["more"] | None = None if share == "density" else "more"
-    given = (share, "samples", cell, floor, READ_SHARE[share], short)
-    return Column(*given, figure=figure, better=better, digits=None)
+    return Column(
+        share,
+        "samples",
+        cell,
+        floor,
+        READ_SHARE[share],
+        short,
+        figure=figure,
+        better=better,
+        digits=None,
+    )
 
 
 _SHORT = {"precision": "prec.", "recall": "recall", "density": "dens.", "coverage": "cover."}
