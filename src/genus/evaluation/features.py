@@ -241,6 +241,7 @@ def _train_classifier(
     if not len(data.valid):
         return head, "trained to tell the classes"
     valid = read(data.valid, choose(len(data.valid), 2000, seed=0))
+    assert valid.y is not None
     found = classify(nn.Sequential(trunk, head), scaler, valid.x)
     accuracy = float((found == valid.y).double().mean())
     return head, f"trained to tell the classes ({accuracy:.1%} right on valid)"
