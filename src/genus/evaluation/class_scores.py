@@ -144,9 +144,9 @@ def trained_accuracy(
     """
     if train.y is None or test.y is None or spec.classes is None:
         raise SpecError("a classifier needs the labels of what it learns and is tested on")
-    for batch in (train, test):
-        spec.check(batch.x)
-        spec.check_labels(batch.y, len(batch))
+    for x, y in ((train.x, train.y), (test.x, test.y)):
+        spec.check(x)
+        spec.check_labels(y, len(x))
     trunk = make_trunk(spec, recipe.width, recipe.seed)
     head = make_head(spec.classes, 0, recipe.seed + 1)
     split = ArraySplit(train.x, train.y)

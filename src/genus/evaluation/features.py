@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 MOST_SAMPLES = 2000
 """Samples that a comparison draws by default, where the held-out split is that large."""
+BATCH = 256
+"""Examples that go through a network at a time."""
 _SCALE_ROWS = 5000
 _HEAD = "head."
 """What the names of a head's weights begin with, among those of a network that is kept."""
@@ -76,7 +78,7 @@ class FeatureNet:
     def __call__(self, x: Tensor) -> Tensor:
         """Return the features of examples ``(N, *shape)``: ``(N, D)`` in float64."""
         with torch.no_grad(), torch.autocast("cpu", enabled=False):
-            parts = [self.net(self.scaler(part.cpu())).flatten(1) for part in torch.split(x, 256)]
+            parts = [self.net(self.scaler(part.cpu())).flatten(1) for part in torch.split(x, BATCH)]
         return torch.cat(parts).double() * self.scale
 
     def classify(self, x: Tensor) -> Tensor:
@@ -93,7 +95,7 @@ class FeatureNet:
 def classify(net: nn.Module, scaler: Scaler, x: Tensor) -> Tensor:
     """Return the class ``(N,)`` with the largest logit for examples ``(N, *shape)``."""
     with torch.no_grad(), torch.autocast("cpu", enabled=False):
-        return torch.cat([net(scaler(part.cpu())).argmax(1) for part in torch.split(x, 256)])
+        return torch.cat([net(scaler(part.cpu())).argmax(1) for part in torch.split(x, BATCH)])
 
 
 def reserved_rows(data: DataSet) -> Tensor:
@@ -239,6 +241,7 @@ def _train_classifier(
     if not len(data.valid):
         return head, "trained to tell the classes"
     valid = read(data.valid, choose(len(data.valid), 2000, seed=0))
+    assert valid.y is not None
     found = classify(nn.Sequential(trunk, head), scaler, valid.x)
     accuracy = float((found == valid.y).double().mean())
     return head, f"trained to tell the classes ({accuracy:.1%} right on valid)"

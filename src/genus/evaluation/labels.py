@@ -53,8 +53,9 @@ class LabelReference:
     @cached_property
     def floors(self) -> tuple[float, float]:
         """Label accuracy of held-out data, and the accuracy learnt from `train`."""
-        right = self.classifier.classify(self.held_out.x) == self.held_out.y
-        return float(right.double().mean()), self._learnt(self.train)
+        assert self.held_out.y is not None
+        right = self._right(self.held_out.x, self.held_out.y)
+        return right, self._learnt(self.train)
 
     def measure(self, samples: Tensor, y: Tensor) -> LabelScores:
         """Return what the labels of samples are worth.
@@ -68,12 +69,15 @@ class LabelReference:
         """
         accuracy_floor, learnt_floor = self.floors
         learnt = self._learnt(Batch(samples, y))
-        right = float((self.classifier.classify(samples) == y).double().mean())
+        right = self._right(samples, y)
         return LabelScores(
             len(samples),
             _share(right, len(samples), accuracy_floor),
             _share(learnt, len(self.held_out), learnt_floor),
         )
+
+    def _right(self, x: Tensor, y: Tensor) -> float:
+        return float((self.classifier.classify(x) == y).double().mean())
 
     def _learnt(self, train: Batch) -> float:
         return trained_accuracy(train, self.held_out, self.data.spec, self.classifier.scaler)

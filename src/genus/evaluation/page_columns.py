@@ -72,8 +72,7 @@ READ_KERNEL = (
     "Kernel distance: squared maximum mean discrepancy of the features with a cubic kernel. It "
     "has no bias from few samples, so real data get zero on average, above or below, and figures "
     "of different sample counts may be set side by side. It sees what FD sees, and skewness too, "
-    "but is less sharp: its error is that of a mean over pairs, and features that vary little "
-    "weigh little. It does not see copying."
+    "but is mostly less sharp: features that vary little weigh little. It does not see copying."
 )
 READ_SLICED = (
     "Sliced Wasserstein distance of the features: how far samples must be moved to become the "
@@ -85,8 +84,8 @@ READ_BINS = (
     "Share of bins that get too many or too few samples. The bins are groups of training examples "
     "that look alike, pixel by pixel, and each is tested at a level of 5%, so a perfect model gets "
     "about 0.05. It sees kinds of examples that are missing or too common, without any network. "
-    "It does not see what samples look like within a bin: blur may pass, and so do copies. Noise "
-    "and contrast move samples into other bins and are seen for that reason."
+    "It does not see what happens within a bin: blur, noise and copies may pass. Faded contrast moves "
+    "samples into other bins, and is seen for that reason."
 )
 READ_DIVERGENCE = (
     "Jensen-Shannon divergence between the same two histograms, in bits: how much they differ, "

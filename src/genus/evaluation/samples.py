@@ -310,14 +310,21 @@ class Reference:
             repeats=_SLICED_REPEATS,
             seed=self.seed,
         )
+        precision, recall, density, coverage = (
+            Measure(value, real)
+            for value, real in zip(_four(found.prdc), _four(floor.prdc), strict=True)
+        )
         return FeatureScores(
             net.description,
             net.fingerprint,
             Measure(found.frechet, floor.frechet, error),
             null_floor(torch.cov(reference.T), len(features), len(reference)),
-            *(Measure(*pair) for pair in zip(_four(found.prdc), _four(floor.prdc), strict=True)),
-            kernel=Measure(kernel.value, floor.kernel.value, kernel.standard_error),
-            sliced=Measure(found.sliced, floor.sliced, sliced_error),
+            precision,
+            recall,
+            density,
+            coverage,
+            Measure(kernel.value, floor.kernel.value, kernel.standard_error),
+            Measure(found.sliced, floor.sliced, sliced_error),
         )
 
 

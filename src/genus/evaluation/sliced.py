@@ -77,6 +77,7 @@ def _pieces(n: int, m: int) -> tuple[Tensor, Tensor, Tensor]:
         For each piece the row of either sorted set, and its width. Ends are counted in units of
         1 / (n m), in integers, so that equal ends are equal.
     """
-    ends_K = torch.cat([torch.arange(1, n + 1) * m, torch.arange(1, m + 1) * n]).unique()
+    ends_K = torch.cat([torch.arange(1, n + 1) * m, torch.arange(1, m + 1) * n])
+    ends_K = torch.unique_consecutive(ends_K.sort().values)
     starts_K = torch.cat([torch.zeros(1, dtype=torch.int64), ends_K[:-1]])
     return starts_K // m, starts_K // n, (ends_K - starts_K).double() / (n * m)
