@@ -32,6 +32,8 @@ Kind = Literal["copies", "blurred", "noise", "fewer kinds"]
 NONE_SEEN = "none seen"
 THRESHOLD = 3.0
 """Standard errors above what honest samples get; each test has its own."""
+MOST_ERROR = 0.5
+"""Above this error a share of copies says nothing."""
 CELL, MOST_CELLS = 25, 20
 """Samples that a k-means cell should have, and how many cells there are at most."""
 
@@ -233,6 +235,8 @@ class Auditor:
         copied, error = by_share if share.z > max(clear.z, THRESHOLD) else by_clear
         copied = min(1.0, max(0.0, copied))
         extent = f"{copied:.0%} ± {error:.0%}".replace("%", " %")
+        if error > MOST_ERROR:
+            extent = "how many is unclear"
         both = 2 * min(clear.nearer_train, clear.nearer_held_out)
         # z = e / sqrt(e + both) > 3 for an excess of e samples.
         excess = (THRESHOLD**2 + math.sqrt(THRESHOLD**4 + 4 * THRESHOLD**2 * both)) / 2
