@@ -93,7 +93,7 @@ def _row(row: Row, every: list[Column], marks: list[str]) -> str:
         cells = f'<td class="first reason" colspan="{len(every)}">{reason}</td>'
     else:
         cells = "".join(
-            f'<td class="{mark}">{escape(column.text(row))}</td>'
+            f'<td class="{mark}{" words" if column.wide else ""}">{escape(column.text(row))}</td>'
             for column, mark in zip(every, marks, strict=True)
         )
     return f'<tr class="{row.kind}">{head}{cells}</tr>'
