@@ -30,6 +30,7 @@ _EXPORTS = {
     "load": "genus.training",
     "verify": "genus.conformance",
     "evaluate": "genus.evaluation",
+    "evaluate_samples": "genus.evaluation",
     "compare": "genus.evaluation",
     "classify": "genus.applications",
     "extract_features": "genus.applications",
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from genus.errors import GenusError as GenusError
     from genus.evaluation import compare as compare
     from genus.evaluation import evaluate as evaluate
+    from genus.evaluation import evaluate_samples as evaluate_samples
     from genus.likelihood import LogLikelihood as LogLikelihood
     from genus.registry import create as create
     from genus.registry import list_models as list_models

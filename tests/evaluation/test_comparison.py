@@ -281,6 +281,30 @@ def test_the_report_is_well_formed_and_needs_nothing_else(result):
     assert "prefers-color-scheme: dark" in html
 
 
+def test_the_audit_stands_in_every_file_and_judges_the_controls(result):
+    import io
+
+    from rich.console import Console
+
+    verdicts = {row.label: row.evaluation.samples.audit for row in result.rows if row.evaluation}
+    assert verdicts["real data"].verdict == ("none seen",)
+    assert verdicts["train copies"].verdict == ("copies",)
+    assert "noise" in verdicts["toy"].verdict
+    file = io.StringIO()
+    render(result, Console(file=file, width=80))
+    assert "audit of real data: none seen" in file.getvalue()
+    assert f"audit of train copies: {verdicts['train copies'].summary}" in file.getvalue()
+    html = result.report.read_text()
+    assert "<h2>Audit</h2>" in html
+    for label in verdicts:
+        assert f"Closest to train: {label}" in html
+    rows = {row["label"]: row for row in csv.DictReader(io.StringIO(result.to_csv()))}
+    assert rows["real data"]["audit"] == "none seen"
+    assert rows["train copies"]["audit"] == verdicts["train copies"].summary
+    stored = json.loads((result.out / "compare.json").read_text())["rows"][-1]["evaluation"]
+    assert stored["samples"]["audit"]["verdict"] == ["copies"]
+
+
 def test_pictures_hold_the_very_pixels(toys, result):
     import base64
     import io
@@ -328,6 +352,7 @@ def test_resuming_keeps_what_is_finished(models, data, tmp_path, monkeypatch):
     before, after = first.rows[0].evaluation, again.rows[0].evaluation
     assert after.to_json() == before.to_json()
     assert after.drawn.equal(before.drawn[:64])
+    assert after.samples.closest.equal(before.samples.closest)
 
 
 def test_an_interrupted_comparison_goes_on(models, data, tmp_path, monkeypatch):

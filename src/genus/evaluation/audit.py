@@ -20,6 +20,8 @@ from torch import Tensor
 from genus.evaluation.bins import Bins
 from genus.evaluation.kinds import Lacking, lacking
 from genus.evaluation.memorisation import (
+    NearCopies,
+    NearerToTrain,
     Neighbours,
     clear_ratio,
     near_copies,
@@ -33,6 +35,8 @@ Kind = Literal["copies", "blurred", "noise", "fewer kinds"]
 NONE_SEEN = "none seen"
 THRESHOLD = 3.0
 """Standard errors above what honest samples get; each test has its own."""
+MOST_ERROR = 0.5
+"""Above this error a share of copies says nothing."""
 CELL, MOST_CELLS = 25, 20
 """Samples that a k-means cell should have, and how many cells there are at most."""
 
@@ -184,8 +188,7 @@ class Auditor:
         """Return the audit of ``(N, *shape)`` samples, whose neighbours may be known already."""
         found = self.neighbours(x) if found is None else found
         copies, estimate = self._copies(found)
-        copied = estimate[0] if any(finding.seen for finding in copies) else 0.0
-        twins = self._repeats(x, found, copied)
+        twins = self._repeats(x, found, any(finding.seen for finding in copies))
         findings = (*copies, *self._sharpness(x, found), *self._kinds(x, found), twins)
         return Audit(findings, *estimate)
 
@@ -200,9 +203,9 @@ class Auditor:
         # Of equal ones, for instance exact copies, those that are farthest from held-out data.
         order = found.to_held_out.argsort(descending=True)
         rows = order[lean[order].argsort(stable=True)][:n]
-        return torch.stack(
-            [x[rows], self.train[found.train_row[rows]], self.held_out[found.held_out_row[rows]]]
-        )
+        train, held_out = found.train_row[rows], found.held_out_row[rows]
+        shown = x[rows].to(self.train.dtype)
+        return torch.stack([shown, self.train[train], self.held_out[held_out]])
 
     def _references(self, real: Tensor, neighbours: Neighbours) -> list[_Real]:
         """Return the two sets of real examples that a failure must stand out from."""
@@ -227,31 +230,17 @@ class Auditor:
 
     def _copies(self, found: Neighbours) -> tuple[list[Finding], tuple[float, float, float]]:
         """Return both tests of copying, and share of copies, its error and what goes unseen."""
-        share, clear, n = nearer_share(found), near_copies(found, self.ratio), len(found.to_train)
+        share, clear = nearer_share(found), near_copies(found, self.ratio)
         by_share = (2 * self.times * (share.share - 0.5), 2 * self.times * share.standard_error)
         by_clear = (self.times * clear.share, self.times * clear.standard_error)
         # Few copies show in the clear cases alone; blurred ones may show in the others only.
         copied, error = by_share if share.z > max(clear.z, THRESHOLD) else by_clear
         copied = min(1.0, max(0.0, copied))
-        extent = f"{copied:.0%} ± {error:.0%}".replace("%", " %")
         both = 2 * min(clear.nearer_train, clear.nearer_held_out)
         # z = e / sqrt(e + both) > 3 for an excess of e samples.
         excess = (THRESHOLD**2 + math.sqrt(THRESHOLD**4 + 4 * THRESHOLD**2 * both)) / 2
-        words = (
-            f"{clear.nearer_train} samples are less than {clear.ratio:.2g} times as far from a "
-            f"training example as from every held-out one, {clear.nearer_held_out} the other way "
-            "round"
-        )
-        fair = f"{share.share:.2f} ± {share.standard_error:.2f} of the samples are nearer to train"
-        tests = [
-            ("near copies", clear.share, 0.0, clear.standard_error, clear.z, words),
-            ("nearer to train", share.share, 0.5, share.standard_error, share.z, fair),
-        ]
-        findings = [
-            Finding("copies", name, value, null, deviation, z, THRESHOLD, z > THRESHOLD, extent, w)
-            for name, value, null, deviation, z, w in tests
-        ]
-        return findings, (copied, error, min(1.0, self.times * excess / n))
+        unseen = min(1.0, self.times * excess / len(found.to_train))
+        return _copy_findings(share, clear, copied, error), (copied, error, unseen)
 
     def _sharpness(self, x: Tensor, found: Neighbours) -> list[Finding]:
         described, independent = self._describe(x, found), (len(x) / found.together()) ** 2
@@ -287,18 +276,39 @@ class Auditor:
             findings.append(_kinds_finding("share of classes", by_class, names))
         return findings
 
-    def _repeats(self, x: Tensor, found: Neighbours, copied: float) -> Finding:
+    def _repeats(self, x: Tensor, found: Neighbours, copied: bool) -> Finding:
         """Return the finding on samples that repeat each other.
 
-        Who draws from a list repeats himself: copies have twins that are no failure of their own.
+        Who draws from a list repeats himself: the twins that copies have by chance are excused.
         """
-        chance = 1 - math.exp(-copied * len(x) / (self.times * len(self.train)))
-        return _twins_finding(self._twins(x, found), self.real_twins, copied * chance)
+        chance = 1 - math.exp(-len(x) / (self.times * len(self.train)))
+        return _twins_finding(self._twins(x, found), self.real_twins, chance if copied else 0.0)
 
     def _twins(self, x: Tensor, found: Neighbours) -> Tensor:
         """Return which examples have another of their own set far nearer than a held-out one."""
         nearest = nearest_other(self.values(x))
         return nearest < (self.ratio / 2) ** 2 * found.to_held_out
+
+
+def _copy_findings(
+    share: NearerToTrain, clear: NearCopies, copied: float, error: float
+) -> list[Finding]:
+    """Return the findings of both tests of copying, which say the same share of copies."""
+    extent = f"{copied:.0%} ± {error:.0%}".replace("%", " %")
+    extent = extent if error <= MOST_ERROR else "how many is unclear"
+    far = (
+        f"{clear.nearer_train} samples are less than {clear.ratio:.2g} times as far from a "
+        f"training example as from every held-out one, {clear.nearer_held_out} the other way round"
+    )
+    fair = f"{share.share:.2f} ± {share.standard_error:.2f} of the samples are nearer to train"
+    tests = [
+        ("near copies", clear.share, 0.0, clear.standard_error, clear.z, far),
+        ("nearer to train", share.share, 0.5, share.standard_error, share.z, fair),
+    ]
+    return [
+        Finding("copies", name, value, null, deviation, z, THRESHOLD, z > THRESHOLD, extent, words)
+        for name, value, null, deviation, z, words in tests
+    ]
 
 
 _SHARPNESS = {

@@ -29,6 +29,7 @@ class Column:
         reading: one paragraph on what it sees and what it misses.
         short: title and note for a terminal, line by line, where they differ.
         terminal: whether it is shown there; the page has them all.
+        words: whether cells are words, whose lines may break.
         figure: from a row to the figure that it is ranked by, where rows are.
         better: which direction is.
         unit: of a likelihood, what a nat of an example is worth in the column's unit.
@@ -42,6 +43,7 @@ class Column:
     reading: str
     short: str = ""
     terminal: bool = True
+    words: bool = False
     figure: Callable[[Row], Figure | None] | None = None
     better: Literal["less", "more"] | None = None
     unit: float | None = None

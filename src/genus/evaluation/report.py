@@ -100,7 +100,8 @@ def _row(row: Row, every: list[Column], marks: list[str], order: list[dict[str, 
         cells = f'<td class="first reason" colspan="{len(every)}">{reason}</td>'
     else:
         cells = "".join(
-            f'<td class="{mark}">{_ranked(column.text(row), found.get(row.label))}</td>'
+            f'<td class="{mark}{" words" if column.words else ""}">'
+            f"{_ranked(column.text(row), found.get(row.label))}</td>"
             for column, mark, found in zip(every, marks, order, strict=True)
         )
     return f'<tr class="{row.kind}">{head}{cells}</tr>'

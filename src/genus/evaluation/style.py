@@ -38,6 +38,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 .wide tbody tr:nth-child(even) > * { background: var(--band); }
 .wide tr.model + tr.control > * { border-top: 1px solid var(--line); }
 .wide tr.control > * { color: var(--soft); font-style: italic; }
+.wide .words { white-space: normal; min-width: 6.5rem; }
 .wide .reason { text-align: left; white-space: normal; color: var(--s4); }
 .remarks { max-width: 46rem; padding-left: 1.2rem; }
 .grids {

@@ -258,7 +258,11 @@ def _audit_cell(row: Row) -> str:
 
 
 def _audit_column() -> Column:
-    return Column("audit", "samples", _audit_cell, "", READ_AUDIT, terminal=False)
+    def cell(row: Row) -> str:
+        block = row.evaluation.samples if row.evaluation else None
+        return NONE if block is None or block.audit is None else ", ".join(block.audit.verdict)
+
+    return Column("audit", "samples", cell, "", READ_AUDIT, terminal=False, words=True)
 
 
 def _cost_columns(comparison: Comparison) -> list[Column]:
