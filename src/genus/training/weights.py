@@ -18,7 +18,19 @@ if TYPE_CHECKING:
     from genus.training.session import Session
 
 SCORE = "nats_per_dim"
-"""The score that `KeepBest` makes small."""
+"""The score of models with a likelihood, or a bound on it."""
+DISTANCE = "frechet_distance"
+"""The score of models without one: how far samples are from the valid split."""
+
+
+def selection(scores: Mapping[str, float]) -> float:
+    """Return the score that weights are chosen by, lower is better; infinity if there is none.
+
+    Example:
+        >>> selection({"nats_per_dim": 0.7}), selection({"frechet_distance": 9.0}), selection({})
+        (0.7, 9.0, inf)
+    """
+    return scores.get(SCORE, scores.get(DISTANCE, math.inf))
 
 
 def snapshot(model: nn.Module) -> dict[str, Tensor]:
@@ -102,7 +114,7 @@ class KeepBest(Hook):
 
     def on_evaluate(self, session: Session, scores: Mapping[str, float]) -> None:
         """Copy the weights if they are the best so far; NaN never is."""
-        score = scores.get(SCORE, math.inf)
+        score = selection(scores)
         if score < self.score:
             self.score, self.step = score, session.step
             self.best = snapshot(session.model)
