@@ -16,6 +16,7 @@ from training_toys import (
 )
 
 import genus
+from genus.data.base import DataSet
 from genus.errors import TrainingError
 from genus.registry import get, list_models
 from genus.training import Hook, RunFolder, TrainConfig, TrainingInterrupted, train
@@ -151,6 +152,16 @@ def test_a_game_that_fails_before_its_first_score_fails(tmp_path):
     assert RunFolder(tmp_path / "run").status == "failed"
     with pytest.raises(TrainingError, match="before there was any score, and rolling back 3 times"):
         play(tmp_path / "huge", Sabotage("explode", range(99)), evaluate_every=99)
+
+
+def test_without_a_valid_split_an_explosion_is_taken_back(
+    tmp_path,
+):
+    data = DataSet("modes", MODES, {"train": DATA.train}, DATA.digest)
+    spoil = Sabotage("explode", range(61, 64))
+    result = train(game(), data, tmp_path / "run", TrainConfig(**CONFIG), hooks=[spoil])
+    (event,) = lines(result.path, "rollback")
+    assert (event["to"], event["why"], result.distance) == (60, "explosion", None)
 
 
 def test_what_is_gone_back_to_is_the_whole_moment(tmp_path):

@@ -79,7 +79,8 @@ class GameWatch(Hook):
                 self.norm += player.norm
             else:
                 value = accuracy.detach().double()
-                self.accuracy = value if self.accuracy is None else self.accuracy + value
+                before = 0.0 if self.accuracy is None else self.accuracy.to(value.device)
+                self.accuracy = before + value
         self.count += 1
         huge = [player for player in session.players if abs(player.loss) > EXPLODED]
         if huge:
@@ -101,7 +102,10 @@ class GameWatch(Hook):
     def on_evaluate(self, session: Session, scores: Mapping[str, float]) -> None:
         """Look at the scores, and remember what is to be done once the evaluation is over."""
         self._found, self._is_best = {}, False
-        if session.rollback.ended or DISTANCE not in scores:
+        if session.rollback.ended:
+            return
+        if DISTANCE not in scores:  # no valid split: what has not exploded is the best there is
+            self._is_best = True
             return
         self._is_best = scores[DISTANCE] < self.best
         if self._is_best:
