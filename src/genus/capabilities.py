@@ -258,6 +258,14 @@ class Anneals(Protocol):
         ...
 
 
+class Advises(Protocol):
+    """Knows what to change when its training goes wrong."""
+
+    def remedies(self, trouble: str) -> tuple[str, ...]:
+        """Return options to try, as they are typed, most promising first."""
+        ...
+
+
 class Fits(Protocol):
     """Is fitted in closed form or by EM over additive statistics."""
 

@@ -131,6 +131,9 @@ def test_a_run_of_classes_and_a_run_of_vectors(cli):
         ("traversal", ("-o", "no/a.png"), ("the folder no does not exist",)),
         ("traversal", ("--split", "tset"), ("no split 'tset'; did you mean test?",)),
         ("traversal", ("--gray",), ("say how --data is read",)),
+        ("progress", ("--data", "digits", "-o", "a.png"), ("--data is for", "must end with .gif")),
+        ("progress", ("-n", 1), ("-n 1 makes no animation",)),
+        ("progress", (), ("small has 0 sample grids, and an animation needs two; train with",)),
     ],
 )
 def test_bad_words(cli, run, kind, words, messages):
@@ -138,7 +141,7 @@ def test_bad_words(cli, run, kind, words, messages):
     assert not list(Path.cwd().iterdir())
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "progress"])
 def test_a_run_without_what_the_picture_needs(cli, kind):
     folder = trained(Path("bare"), "independent", "--data", "digits")
     answer = cli("plot", folder, kind)
@@ -167,3 +170,29 @@ def test_a_file_is_not_replaced_unless_told(cli, run):
     cli("plot", run, "latent-map", "-o", "f.png").refused("f.png exists; add --force")
     assert Path("f.png").read_bytes() == b"mine"
     assert cli("plot", run, "latent-map", "-o", "f.png", "--force").code == 0
+
+
+@pytest.mark.parametrize("model", ["vae", "fvsbn", "gan"])
+def test_the_progress_of_every_family(cli, model):
+    few = {"vae": SMALL, "gan": ("--set", "channels=4", "hidden=8", "latents=4")}.get(model, ())
+    words = ("--data", "digits", "--steps", 6, "--evaluate-every", 2, "--samples", 4, *few)
+    assert cli("train", model, *words, "--out", "run").code == 0
+    answer = cli("plot", "run", "progress", "--json")
+    assert answer.code == 0, answer.err
+    assert answer.json["out"] == "run-progress.gif"
+    assert answer.json["facts"]["steps"] == [2, 4, 6]
+    with Image.open("run-progress.gif") as made:
+        assert made.n_frames == 3
+        recipe = json.loads(made.info["comment"])
+        assert (recipe["model"], recipe["steps"]) == (model, [2, 4, 6])
+    digest = hashlib.sha256(Path("run-progress.gif").read_bytes()).hexdigest()
+    assert answer.json["recipe"] == {**recipe, "file_sha256": digest}
+    told = cli("plot", "run", "progress", "-n", 2, "-o", "two.gif").out
+    assert "two.gif: 2 sample grids" in told
+    assert "2, 6\n" in told
+    cli("plot", "run", "progress", "-o", "two.gif").refused("two.gif", "--force")
+
+
+def test_data_that_are_no_images_have_no_progress(cli):
+    folder = trained(Path("table"), "vae", "--data", "wine", *SMALL)
+    cli("plot", folder, "progress").refused("has 0 sample grids", "for images only")

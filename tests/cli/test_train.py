@@ -24,15 +24,47 @@ def test_json_shape_and_the_run_folder(cli):
     found = answer.json
     assert set(found) == {
         "run", "model", "data", "steps", "best_step", "seconds", "parameters", "valid",
+        "rollbacks", "ended_early",
     }  # fmt: skip
     assert set(found["data"]) == {"name", "digest"}
-    assert set(found["valid"]) == {"nats_per_dim", "bits_per_dim", "known_entries"}
+    assert set(found["valid"]) == {
+        "nats_per_dim", "bits_per_dim", "known_entries", "frechet_distance", "frechet_floor",
+    }  # fmt: skip
+    assert found["valid"]["frechet_distance"] is None
     assert found["valid"]["known_entries"] is False
     assert (found["run"], found["model"], found["steps"]) == ("run", "pixelcnn", 3)
     nats = found["valid"]["nats_per_dim"]
     assert found["valid"]["bits_per_dim"] == pytest.approx(nats / math.log(2))
     assert RunFolder("run").status == "finished"
     assert RunFolder("run").read_config().options["features"] == 8
+
+
+def test_an_adversarial_model_is_scored_by_its_samples(cli):
+    small = ("gan", "--data", "digits", "--set", "channels=4", "hidden=8", "latents=4")
+    answer = cli("train", *small, *QUICK, "--out", "run", "--json")
+    assert answer.code == 0, answer.err
+    valid = answer.json["valid"]
+    assert valid["nats_per_dim"] is None
+    assert valid["frechet_distance"] > valid["frechet_floor"] > 0
+    assert (answer.json["rollbacks"], answer.json["ended_early"]) == (0, None)
+    answer = cli("train", *small, *QUICK, "--out", "again")
+    assert f"Frechet distance {valid['frechet_distance']:.4g} in random features" in answer.out
+    assert "rollbacks" not in answer.out
+
+
+def test_rollbacks_are_told(cli, monkeypatch):
+    import dataclasses
+
+    import genus.training.runner as runner
+
+    usual = runner._result
+
+    def given_up(folder, model):
+        return dataclasses.replace(usual(folder, model), rollbacks=3, ended="collapse")
+
+    monkeypatch.setattr(runner, "_result", given_up)
+    answer = cli("train", "independent", "--data", "digits", "--steps", 1)
+    assert "3, then ended early because of collapse" in answer.out
 
 
 def test_default_folder_is_named_after_model_and_data_and_never_reused(cli):
@@ -48,7 +80,7 @@ def test_every_option_reaches_the_configuration(cli):
         "--steps=5", "--time-budget=1m30s", "--batch-size=4", "--learning-rate=0.01",
         "--schedule=constant", "--warmup=2", "--ema=0.5", "--clip=0", "--weight-decay=0.1",
         "--precision=float32", "--seed=7", "--device=cpu", "--processes=2", "--evaluate-every=3",
-        "--checkpoint-every=9", "--samples=4",
+        "--checkpoint-every=9", "--samples=4", "--rollbacks=1",
     )  # fmt: skip
     answer = cli("train", *TINY, *words, "--conditional", "--dry-run", "--json")
     assert answer.code == 0, answer.err
@@ -56,7 +88,7 @@ def test_every_option_reaches_the_configuration(cli):
         "steps": 5, "time_budget": 90.0, "batch_size": 4, "learning_rate": 0.01,
         "schedule": "constant", "warmup": 2, "ema": 0.5, "clip": None, "weight_decay": 0.1,
         "precision": "float32", "seed": 7, "device": "cpu", "processes": 2, "evaluate_every": 3.0,
-        "checkpoint_every": 9.0, "samples": 4,
+        "checkpoint_every": 9.0, "samples": 4, "rollbacks": 1,
     }  # fmt: skip
     training = answer.json["training"]
     assert {name: training[name] for name in expected} == expected

@@ -58,6 +58,18 @@ def test_a_sample_sees_no_other_whatever_the_mode(name):
     assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
 
 
+@pytest.mark.parametrize("name", ["gan", *IMAGES, *ANY])
+def test_a_step_of_one_player_leaves_the_others_gradients_alone(name):
+    model = make(name, Spec(shape=(1, 8, 8), levels=17)).train()
+    batch = random_batch(model.spec)
+    critic, generator = model.objectives()
+    for mover, rival in ((critic, generator), (generator, critic)):
+        model.zero_grad()
+        mover.loss(batch, BatchNoise(3))["loss"].backward()
+        assert all(weight.grad is None for weight in rival.parameters)
+        assert any(weight.grad.abs().sum() > 0 for weight in mover.parameters)
+
+
 @pytest.mark.parametrize("name", IMAGES)
 def test_vectors_are_refused_where_networks_are_of_images(name):
     with pytest.raises(SpecError, match="images"):

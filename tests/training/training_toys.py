@@ -14,6 +14,7 @@ from genus.capabilities import Elbo, Objective
 from genus.data.base import ArraySplit, DataSet
 from genus.families.base import DensityModel, Model
 from genus.registry import register
+from genus.training import Hook
 
 SPEC = Spec(shape=(1, 4, 4), levels=3)
 
@@ -33,6 +34,19 @@ def toy_data(n=200, *, seed=0, spec=SPEC, name="toy"):
     }
     splits = {k: ArraySplit(x[part], None if y is None else y[part]) for k, part in parts.items()}
     return DataSet(name, spec, splits, f"sha256:{hashlib.sha256(x.tobytes()).hexdigest()}")
+
+
+MODES = Spec(shape=(4,))
+
+
+def toy_modes(n=1200):
+    """Three narrow clouds of real vectors, which a small game learns in a second."""
+    rng = np.random.default_rng(0)
+    centres = 2 * rng.normal(size=(3, 4))
+    x = centres[rng.integers(0, 3, n)] + 0.3 * rng.normal(size=(n, 4))
+    x = x.astype(np.float32)
+    splits = {"train": ArraySplit(x[: n * 2 // 3]), "valid": ArraySplit(x[n * 2 // 3 :])}
+    return DataSet("modes", MODES, splits, f"sha256:{hashlib.sha256(x.tobytes()).hexdigest()}")
 
 
 @register("toy-chain")
@@ -210,3 +224,33 @@ def differences(a, b):
 
 def same_bits(a, b):
     return a.shape == b.shape and a.numpy().tobytes() == b.numpy().tobytes()
+
+
+class Sabotage(Hook):
+    """Spoils a `gan` in some of the steps, whatever training does about it.
+
+    Args:
+        what: "collapse", "explode", "drift" or "nan".
+        steps: in which steps.
+    """
+
+    def __init__(self, what, steps):
+        self.what, self.steps = what, steps
+
+    def on_step(self, session):
+        if session.step in self.steps:
+            generator, critic = session.model.generator.body[-1], session.model.critic.score
+            with torch.no_grad():
+                if self.what == "collapse":  # all noise leads to one picture
+                    generator.weight.zero_()
+                if self.what == "drift":  # slowly out of the range of the data
+                    generator.bias += 0.5
+                if self.what == "explode":
+                    critic.weight *= 30
+
+    def on_start(self, session):
+        def poisoned(gradient):
+            return gradient * torch.nan if session.step in self.steps else gradient
+
+        if self.what == "nan":
+            session.model.generator.body[-1].bias.register_hook(poisoned)

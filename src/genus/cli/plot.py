@@ -11,7 +11,7 @@ from genus.cli import datasets, output, run_data, runs
 from genus.cli.datasets import DataOptions
 from genus.cli.errors import UsageError, hinted
 from genus.cli.options import Flag, Out, numbers
-from genus.cli.plot_options import KINDS, USUAL, Kind, PlotOptions, check
+from genus.cli.plot_options import KINDS, USUAL, Kind, PlotOptions, check, suffix_of
 from genus.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -40,22 +40,26 @@ def plot(
     force: Flag = False,
     json: output.Json = False,
 ) -> None:
-    """Draw what a run has learned: its latents, its filters or its hidden states.
+    """Draw what a run has learned: its latents, its filters, its hidden states, its progress.
 
     Args:
         run: The run's folder.
-        kind: reconstructions, projection, interpolation, traversal, latent-map, filters or states.
+        kind: reconstructions, projection, interpolation, traversal, latent-map, filters, states or
+            progress.
         data: Other data of the same kind; the run's own when left out.
         split: Which part of the data: test (when left out), valid or train.
         options: What is shown, and how.
         reading: How other data are read.
-        out: A .png; <run>-<kind>.png when left out.
+        out: A .png, or a .gif for progress; <run>-<kind>.png or .gif when left out.
         force: Replace the file if it exists.
         json: Print JSON to stdout.
     """
     record = runs.read(run)
-    path = out or Path(f"{run.resolve().name}-{kind}.png")
+    path = out or Path(f"{run.resolve().name}-{kind}{suffix_of(kind)}")
     check(kind, data, split, options, path, force)
+    if kind == "progress":
+        _plot_progress(run, record.model, path, options, json)
+        return
     from genus.training import load
 
     model = load(run)
@@ -73,6 +77,25 @@ def plot(
     else:
         _print(picture, path)
     output.next_step(_next(run, kind))
+
+
+def _plot_progress(run: Path, model: str, path: Path, options: PlotOptions, json: bool) -> None:
+    """Write the animation of a run's sample grids, and tell what is in it."""
+    from genus.cli.sample import identity
+    from genus.training.atomic import write_bytes
+    from genus.training.film import film
+
+    made = film(run, options.n or KINDS["progress"].usual)
+    facts = {"steps": list(made.captions), "milliseconds": made.pause}
+    recipe = {**identity(model, run), "kind": "progress", **facts}
+    digest = write_bytes(path, made.gif(recipe))
+    if json:
+        told = {"out": str(path), "kind": "progress", "facts": facts}
+        output.print_json({**told, "recipe": {**recipe, "file_sha256": digest}})
+    else:
+        output.say(f"{path}: {len(made.frames)} sample grids, each for {made.pause} ms")
+        output.pairs([("steps", _told(facts["steps"]))])
+    output.next_step(f"genus evaluate {run}")
 
 
 def _check_able(model: Any, kind: str) -> None:

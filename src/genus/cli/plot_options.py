@@ -12,7 +12,14 @@ from genus.cli.errors import Problems, UsageError
 from genus.cli.options import Flag, check_output, check_seed, numbers, within
 
 Kind = Literal[
-    "reconstructions", "projection", "interpolation", "traversal", "latent-map", "filters", "states"
+    "reconstructions",
+    "projection",
+    "interpolation",
+    "traversal",
+    "latent-map",
+    "filters",
+    "states",
+    "progress",
 ]
 """What there are pictures of."""
 Route = Literal["auto", "straight", "sphere"]
@@ -47,8 +54,9 @@ KINDS: dict[str, Shown] = {
     "latent-map": Shown(2_000, 100_000, "latent_map", DATA),
     "filters": Shown(64, 4_096, "filters", ()),
     "states": Shown(4, 64, "state_paths", DATA),
+    "progress": Shown(100, 500, "", ()),
 }
-"""All pictures."""
+"""All pictures; the progress of the training is an animation of what the run has kept."""
 
 
 @Parameter(name="*")
@@ -58,7 +66,8 @@ class PlotOptions:
 
     Args:
         n: How many: examples (reconstructions 16, projection 12, states 4, latent-map 2,000 at
-            most), pairs (interpolation 6), latents (traversal 8) or hidden units (filters 64).
+            most), pairs (interpolation 6), latents (traversal 8), hidden units (filters 64), or
+            frames at most (progress 100).
         index: Which rows of the split, such as 0-3,7; at random when left out. Two for each pair
             of an interpolation, one for a traversal.
         steps: Pictures of each way of an interpolation (9), or of each latent of a traversal (7).
@@ -86,6 +95,11 @@ class PlotOptions:
 
 USUAL = PlotOptions()
 """What the options are where none is typed."""
+
+
+def suffix_of(kind: str) -> str:
+    """Return how the name of a picture's file ends."""
+    return ".gif" if kind == "progress" else ".png"
 
 
 def check(
@@ -120,7 +134,11 @@ def check(
         check_seed(options.seed)
     with problems.collect():
         check_output(path, force)
-    problems.require(path.suffix.lower() == ".png", f"--out {path} must end with .png")
+    suffix = suffix_of(kind)
+    problems.require(path.suffix.lower() == suffix, f"--out {path} must end with {suffix}")
+    problems.require(
+        kind != "progress" or options.n != 1, "-n 1 makes no animation; give 2 or more"
+    )
     problems.raise_any(f"cannot draw {kind}:")
 
 

@@ -306,28 +306,47 @@ def _print_result(plan: Plan, result: RunResult, json: bool) -> None:
         "best_step": result.best_step,
         "seconds": dict(result.seconds),
         "parameters": result.parameters,
-        "valid": {"nats_per_dim": result.score, "bits_per_dim": bits, "known_entries": partly},
+        "valid": {
+            "nats_per_dim": result.score,
+            "bits_per_dim": bits,
+            "known_entries": partly,
+            "frechet_distance": result.distance,
+            "frechet_floor": result.floor,
+        },
+        "rollbacks": result.rollbacks,
+        "ended_early": result.ended,
     }
     if json:
         output.print_json(found)
         return
-    score = "none: this model has no likelihood"
-    if result.score is not None:
-        from genus.capabilities import Energy, EnergyBounded, supports
+    told = [
+        ("run", result.path),
+        ("steps", f"{result.steps:,}, weights of step {result.best_step:,} kept"),
+        ("time", _times(result.seconds)),
+        ("parameters", result.parameters),
+        ("valid", _score(plan, result, bits, "known entry" if partly else "dim")),
+    ]
+    if result.rollbacks:
+        ended = f", then ended early because of {result.ended}" if result.ended else ""
+        told.append(("rollbacks", f"{result.rollbacks}{ended}"))
+    output.pairs(told)
 
-        entry = "known entry" if partly else "dim"
-        score = f"{result.score:.4f} nats/{entry}" + (f" = {bits:.4f} bits/{entry}" if bits else "")
-        if supports(plan.model, Energy) or supports(plan.model, EnergyBounded):
-            score += ", a rough estimate; genus evaluate gives the interval"
-    output.pairs(
-        [
-            ("run", result.path),
-            ("steps", f"{result.steps:,}, weights of step {result.best_step:,} kept"),
-            ("time", _times(result.seconds)),
-            ("parameters", result.parameters),
-            ("valid", score),
-        ]
-    )
+
+def _score(plan: Plan, result: RunResult, bits: float | None, entry: str) -> str:
+    """Return the score on valid with what it is."""
+    from genus.capabilities import Energy, EnergyBounded, supports
+
+    if result.distance is not None:
+        return (
+            f"Frechet distance {result.distance:.4g} in random features (real examples: "
+            f"{result.floor:.2g})"
+        )
+    if result.score is None:
+        return "none: this model has no likelihood"
+    score = f"{result.score:.4f} nats/{entry}" + (f" = {bits:.4f} bits/{entry}" if bits else "")
+    if supports(plan.model, Energy) or supports(plan.model, EnergyBounded):
+        score += ", a rough estimate; genus evaluate gives the interval"
+    return score
 
 
 def _times(seconds: Mapping[str, float]) -> str:

@@ -18,11 +18,13 @@ from torch import Tensor, nn
 
 from genus.capabilities import Objective
 from genus.distributions import DiagonalGaussian
+from genus.families.adversarial_advice import remedies
 from genus.families.adversarial_loss import (
     AdversarialLoss,
     NonSaturating,
     between,
     gradient_penalty,
+    statistics,
     unit_slope_penalty,
 )
 from genus.families.base import Model, check_temperature, evaluating
@@ -256,6 +258,14 @@ class Adversarial(Model):
         scores_B, features_BF = self.critic(x, y)
         return scores_B, features_BF
 
+    def remedies(self, trouble: str) -> tuple[str, ...]:
+        """Return what to change when the game goes wrong, most promising first.
+
+        Args:
+            trouble: a word of `genus.training.game`.
+        """
+        return remedies(self, trouble)
+
     def objectives(self) -> tuple[Objective, ...]:
         """Return the critic's and the generator's objective, in this order."""
         Player = tuple[str, nn.Module, Callable[[Batch, Noise], dict[str, Tensor]], int]
@@ -303,7 +313,7 @@ class Adversarial(Model):
         fake.requires_grad_(r2 > 0)
         real_B, _ = self._critic(real, y)
         fake_B, _ = self._critic(fake, y)
-        parts = {"real": real_B.detach().mean(), "fake": fake_B.detach().mean()}
+        parts = statistics(real_B.detach(), fake_B.detach())
         loss = self.loss.critic(real_B, fake_B)
         for name, weight, score_B, x in (("r1", r1, real_B, real), ("r2", r2, fake_B, fake)):
             if weight > 0:

@@ -164,6 +164,26 @@ LOSSES: dict[str, AdversarialLoss] = {
 """Losses by the name that a configuration calls them."""
 
 
+def statistics(real_B: Tensor, fake_B: Tensor) -> dict[str, Tensor]:
+    """Return what a log should say of a game: means and deviations of scores, and who wins.
+
+    ``accuracy`` is the share of pairs of a real and a generated example where the real one scores
+    higher, ties counted half: 1/2 is chance, whatever the loss calls undecided.
+
+    Example:
+        >>> statistics(torch.tensor([1.0, 3.0]), torch.tensor([0.0, 2.0]))["accuracy"]
+        tensor(0.7500)
+    """
+    ahead_BB = (real_B[:, None] - fake_B).sign()
+    return {
+        "real": real_B.mean(),
+        "fake": fake_B.mean(),
+        "real_std": real_B.std(correction=0),
+        "fake_std": fake_B.std(correction=0),
+        "accuracy": 0.5 + 0.5 * ahead_BB.mean(),
+    }
+
+
 def gradient_penalty(score_B: Tensor, x: Tensor) -> Tensor:
     r"""Return :math:`\|\nabla_x s(x)\|^2` of each example, ``(B,)``, summed over its entries.
 

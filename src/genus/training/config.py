@@ -38,6 +38,8 @@ class TrainConfig:
         valid_limit: examples of the valid split that are scored, always the same ones.
         samples: images in a sample grid; 0 draws none.
         log_every: steps between lines of ``metrics.jsonl``.
+        rollbacks: times that an adversarial model which collapses or diverges goes back to its best
+            weights, with half the step size, before the run ends early; 0 only warns.
 
     Raises:
         ConfigError: values out of range, all of them at once.
@@ -71,6 +73,7 @@ class TrainConfig:
     valid_limit: int = 2000
     samples: int = 36
     log_every: int = 10
+    rollbacks: int = 3
 
     def __post_init__(self) -> None:
         problems = self._budget() + self._at_least() + self._above_zero() + self._words()
@@ -92,7 +95,7 @@ class TrainConfig:
 
     def _at_least(self) -> list[str]:
         limits = {"steps": 1, "batch_size": 1, "keep": 1, "processes": 1, "valid_limit": 1}
-        limits |= {"log_every": 1, "warmup": 0, "samples": 0}
+        limits |= {"log_every": 1, "warmup": 0, "samples": 0, "rollbacks": 0}
         limits |= {"weight_decay": 0, "checkpoint_every": 0}
         values = {name: getattr(self, name) for name in limits}
         return [

@@ -59,6 +59,9 @@ class Hook:
     def on_evaluate(self, session: Session, scores: Mapping[str, float]) -> None:
         """Act on the scores of the valid split; the model holds the averaged weights."""
 
+    def after_evaluation(self, session: Session) -> None:
+        """Act once an evaluation is over and the model holds its own weights again."""
+
     def on_end(self, session: Session) -> None:
         """Act when training has ended or failed: close files, stop threads."""
 
@@ -74,8 +77,9 @@ class Schedule(Hook):
     """Sets the step size of every player, and tells the model how much of the training is over."""
 
     def before_step(self, session: Session) -> None:
-        """Warm up, then follow the schedule of the configuration."""
+        """Warm up, then follow the schedule of the configuration, smaller after a rollback."""
         factor = step_size(session.config, session.step, session.elapsed)
+        factor *= session.rollback.factor
         if supports(session.model, Anneals):
             session.model.anneal(session.config.progress(session.step, session.elapsed))
         for player in session.players:
@@ -120,6 +124,11 @@ class Hooks:
         """Tell every hook."""
         for hook in self.hooks:
             hook.on_evaluate(session, scores)
+
+    def after_evaluation(self, session: Session) -> None:
+        """Tell every hook."""
+        for hook in self.hooks:
+            hook.after_evaluation(session)
 
     def on_end(self, session: Session) -> None:
         """Tell every hook."""

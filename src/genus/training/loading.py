@@ -15,6 +15,7 @@ from genus.registry import get
 from genus.training.checkpoint import Checkpoint, newest_valid
 from genus.training.run_folder import RunFolder
 from genus.training.tensors import from_file, load_weights
+from genus.training.weights import averaged_tensors
 
 
 def rebuild(run: Path | str) -> Any:
@@ -81,6 +82,6 @@ def weights_of(checkpoint: Checkpoint, model: Any) -> dict[str, Tensor]:
     if best:
         return best
     averages = checkpoint.part("hook/ema/")
-    names = [name for name, _ in model.named_parameters()]
+    names = averaged_tensors(model)
     averaged = {name: averages[str(i)] for i, name in enumerate(names) if str(i) in averages}
     return checkpoint.part("model/") | averaged

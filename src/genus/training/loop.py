@@ -8,6 +8,7 @@ from genus.training import rng
 from genus.training.checkpoint import save
 from genus.training.pictures import draw_samples, grid, save_png, spread
 from genus.training.scoring import score
+from genus.training.watch import NotFiniteError
 
 if TYPE_CHECKING:
     from genus.training.optim import Player
@@ -20,18 +21,28 @@ def run(session: Session) -> None:
     session.look_at_clock()
     while session.goes_on():
         with session.clock.doing("training"):
-            session.hooks.before_step(session)
-            for player in session.players:
-                for _ in range(player.objective.repeats):
-                    update(session, player)
-            session.step += 1
-            session.hooks.on_step(session)
+            try:
+                step(session)
+            except NotFiniteError as error:
+                if session.game is None:
+                    raise
+                session.game.after_error(session, error)
             session.look_at_clock()
         if session.evaluation_is_due:
             evaluate(session)
         if session.checkpoint_is_due:
             save(session)
     finish(session)
+
+
+def step(session: Session) -> None:
+    """Let every player make its updates."""
+    session.hooks.before_step(session)
+    for player in session.players:
+        for _ in range(player.objective.repeats):
+            update(session, player)
+    session.step += 1
+    session.hooks.on_step(session)
 
 
 def update(session: Session, player: Player) -> None:
@@ -60,6 +71,7 @@ def evaluate(session: Session) -> None:
                 scores |= sample(session)
         session.evaluated(scores, sum(session.clock.seconds.values()) - before)
         session.hooks.on_evaluate(session, scores)
+    session.hooks.after_evaluation(session)
 
 
 def sample(session: Session) -> dict[str, float]:

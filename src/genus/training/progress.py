@@ -58,6 +58,8 @@ class ProgressBar(Hook):
             if "nats_per_dim_low" in scores:
                 shown = f"{scores['nats_per_dim_low']:.4f}–{scores['nats_per_dim_high']:.4f}"
             self._score = f" valid {shown} nats/dim"
+        elif "frechet_distance" in scores:
+            self._score = f" valid Frechet distance {scores['frechet_distance']:.4g}"
 
     def on_end(self, session: Session) -> None:
         """Close the bar."""

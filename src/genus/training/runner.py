@@ -36,7 +36,7 @@ from genus.training.run_folder import RunFolder, describe, free_folder
 from genus.training.sampler import mixed
 from genus.training.session import Session
 from genus.training.tensors import check_finite, to_bytes
-from genus.training.weights import snapshot
+from genus.training.weights import DISTANCE, SCORE, snapshot
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,13 @@ class RunResult:
         seconds: by kind: "training", "evaluation", "sampling" and "checkpoint".
         score: nats per dimension on the valid split of the weights that were kept, or None for a
             model without a likelihood. Where entries are missing, nats per known entry.
+        distance: Frechet distance of samples of these weights from the valid split, for an
+            adversarial model, else None; see `genus.training.fidelity`.
+        floor: what as many real examples would get.
         best_step: the step that these weights come from.
         parameters: how many numbers the model has learnt.
+        rollbacks: how often a game went wrong and went back to its best weights.
+        ended: why a game was given up before its budget was spent, or None.
     """
 
     path: Path
@@ -59,6 +64,10 @@ class RunResult:
     score: float | None
     best_step: int
     parameters: int
+    distance: float | None = None
+    floor: float | None = None
+    rollbacks: int = 0
+    ended: str | None = None
 
 
 def train(
@@ -322,7 +331,6 @@ def _keep(session: Session) -> None:
 
 def _facts(session: Session) -> dict[str, Any]:
     engine, config, data, best = session.engine, session.config, session.data, session.best
-    kept = best.score if best.best else session.scores.get("nats_per_dim")
     return {
         "model": session.model.name,
         "data": {"name": data.name, "digest": data.digest},
@@ -330,14 +338,30 @@ def _facts(session: Session) -> dict[str, Any]:
         "steps": session.step,
         "seconds": {kind: round(value, 3) for kind, value in session.clock.seconds.items()},
         "parameters": learnt(session.model),
-        "score": {"nats_per_dim": kept, "split": "valid"} if kept is not None else None,
+        "score": _score(session),
         "best_step": best.step if best.best else session.step,
         "device": str(engine.device),
         "precision": engine.precision,
         "processes": engine.world,
         "threads": torch.get_num_threads(),
+        "rollbacks": session.rollback.done,
+        "ended_early": session.rollback.ended or None,
         "stopped_by": signal.Signals(session.stopped_by).name if session.stopped_by else None,
     }
+
+
+def _score(session: Session) -> dict[str, Any] | None:
+    """Return the score of the weights that are kept, and what is needed to read it."""
+    name = DISTANCE if session.fidelity is not None else SCORE
+    best = session.best
+    kept = best.score if best.best else session.scores.get(name)
+    if kept is None:
+        return None
+    said: dict[str, Any] = {name: kept, "split": "valid"}
+    if session.fidelity is not None:
+        told = {key: session.scores.get(key) for key in ("frechet_floor", "rows")}
+        said |= {**told, "features": "random"}
+    return said
 
 
 def learnt(model: torch.nn.Module) -> int:
@@ -349,13 +373,18 @@ def learnt(model: torch.nn.Module) -> int:
 def _result(folder: RunFolder, model: Any) -> RunResult:
     """Return what the manifest says, and put the kept weights into the caller's model."""
     manifest = folder.read_manifest()
+    score = manifest["score"] or {}
     model.load_state_dict(load(folder.path).state_dict())
     model.eval()
     return RunResult(
         path=folder.path,
         steps=manifest["steps"],
         seconds=manifest["seconds"],
-        score=(manifest["score"] or {}).get("nats_per_dim"),
+        score=score.get(SCORE),
         best_step=manifest["best_step"],
         parameters=manifest["parameters"],
+        distance=None if DISTANCE not in score else float(score[DISTANCE]),
+        floor=score.get("frechet_floor"),
+        rollbacks=manifest.get("rollbacks", 0),
+        ended=manifest.get("ended_early"),
     )

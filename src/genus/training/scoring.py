@@ -10,6 +10,7 @@ from torch import Tensor
 
 from genus.capabilities import Bounded, Density, Energy, EnergyBounded, supports
 from genus.spec import Batch, Spec
+from genus.training.fidelity import FIELDS, Fidelity
 from genus.training.latents import latents_in_use
 from genus.training.sampler import generator_of
 from genus.training.weights import SCORE
@@ -30,7 +31,10 @@ def rows_at_once(spec: Spec) -> int:
 
 @torch.no_grad()
 def score(session: Session) -> dict[str, float]:
-    """Return the mean loss of the valid split, or nothing for models without a likelihood.
+    """Return the mean loss of the valid split, or how far samples are from it.
+
+    Adversarial models have no likelihood and are scored by `genus.training.fidelity`; others
+    without one are not scored.
 
     The examples are always the same, and so is the noise of a bound. With several processes each
     scores a part.
@@ -41,11 +45,14 @@ def score(session: Session) -> dict[str, float]:
         where entries are missing, that of the known ones, per known entry;
         for energy models an estimate, with ``nats_per_dim_low`` and ``nats_per_dim_high`` beside
         it, from a bracket of log Z by few and short runs;
+        for adversarial models what `Fidelity` measures instead;
         ``kl``: nats per example between posterior and prior, for bounds, and what
         `latents_in_use` says of the first rows; ``rows``: how many examples were scored.
     """
     measure = _measure(session.model)
     split = session.data.splits.get("valid")
+    if session.fidelity is not None:
+        return _of_samples(session, session.fidelity)
     if measure is None or split is None or not len(split):
         return {}
     chosen = torch.randperm(len(split), generator=generator_of(session.config.seed, 5))
@@ -67,6 +74,12 @@ def score(session: Session) -> dict[str, float]:
         samples = _samples_of(session.model)
         scores |= {"kl": kl / count, **use, **({"k": samples} if samples > 1 else {})}
     return scores
+
+
+def _of_samples(session: Session, fidelity: Fidelity) -> dict[str, float]:
+    """Return what the first process finds, on every process."""
+    found = fidelity(session.model) if session.engine.is_first else dict.fromkeys(FIELDS, 0.0)
+    return dict(zip(FIELDS, session.engine.agree([found[name] for name in FIELDS]), strict=True))
 
 
 def _normalised(session: Session, energy: float) -> dict[str, float]:

@@ -7,18 +7,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from genus.capabilities import Trains, supports
+from genus.capabilities import Criticises, Trains, supports
 from genus.data.base import DataSet
 from genus.random import BatchNoise
 from genus.spec import Batch
 from genus.training.clock import Clock
 from genus.training.config import TrainConfig
 from genus.training.engine import Engine
+from genus.training.fidelity import Fidelity, samples_for
+from genus.training.game import GameWatch
 from genus.training.hooks import Hook, Hooks, Schedule
 from genus.training.interrupts import Interrupts
 from genus.training.journal import Journal
 from genus.training.metrics import MetricsFile
 from genus.training.optim import make_players, settled
+from genus.training.rollback import Rollback
 from genus.training.run_folder import RunFolder
 from genus.training.sampler import Sampler, generator_of
 from genus.training.watch import CollapseWatch, GradientWatch
@@ -43,6 +46,7 @@ class Session:
         stopped_by: the signal that ends the run, or 0.
         players: the objectives with their optimisers; none for a model that is fitted.
         scores: what the last evaluation returned.
+        game: the watch over a critic that plays against a generator, or None.
     """
 
     def __init__(
@@ -72,10 +76,21 @@ class Session:
         assert self.config.batch_size is not None
         self.batch_size = self.config.batch_size
         self.sampler = Sampler(len(data.train), self.batch_size, config.seed)
+        is_game = supports(model, Criticises) and len(self.players) > 1
+        self.game = GameWatch() if is_game else None
+        self.fidelity = self._fidelity() if is_game else None
         self.ema, self.best = Ema(config.ema if self.players else 0.0), KeepBest()
+        self.rollback = Rollback(config.rollbacks if is_game else 0)
         own: list[Hook] = [Schedule(), GradientWatch(config.clip), self.ema, Journal()]
         own += [CollapseWatch(), *([self.best] if config.keep_best else [])]
+        own += [self.rollback, self.game] if self.game is not None else []
         self.hooks = Hooks([*own, *hooks])
+
+    def _fidelity(self) -> Fidelity | None:
+        """Return what scores samples, where there are two valid examples to compare with."""
+        valid = len(self.data.splits["valid"]) if "valid" in self.data.splits else 0
+        n = samples_for(self.config, self.per_step, valid)
+        return Fidelity(self.data, n, self.config.seed) if n > 1 else None
 
     def to_model(self, batch: Batch) -> Batch:
         """Return a batch on the device, without labels if the model takes none."""
@@ -104,9 +119,16 @@ class Session:
         )
         return self.to_model(batch), noise
 
+    def abandon_step(self) -> None:
+        """Count a step that was not finished, so that the next one has other batches and noise."""
+        self.step, self._draws = self.step + 1, 0
+
     def goes_on(self) -> bool:
-        """Say whether there is budget left and nobody asked to stop."""
-        return not self.stopped_by and self.config.progress(self.step, self.elapsed) < 1
+        """Say whether there is budget left, nobody asked to stop, and the game is not given up."""
+        return (
+            not (self.stopped_by or self.rollback.ended)
+            and self.config.progress(self.step, self.elapsed) < 1
+        )
 
     def look_at_clock(self) -> None:
         """Agree with the other processes on the time, on signals and on what is due."""
@@ -126,10 +148,11 @@ class Session:
         """Take note of an evaluation that took ``cost`` seconds.
 
         Under a time budget the next one waits at least five times as long, so that evaluating
-        never takes much more than a sixth of the whole.
+        never takes much more than a sixth of the whole; of games ten times as long.
         """
         self.scores, self.evaluated_at = scores, self.step
-        self.next_evaluation = self.elapsed + max(self.config.evaluation_interval, 5 * cost)
+        wait = (5 if self.game is None else 10) * cost
+        self.next_evaluation = self.elapsed + max(self.config.evaluation_interval, wait)
 
     def saved(self) -> None:
         """Take note of a checkpoint, written or read."""

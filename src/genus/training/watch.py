@@ -26,6 +26,10 @@ COLLAPSED_SPREAD = 0.05
 """Share of the data's spread below which samples are all alike."""
 
 
+class NotFiniteError(TrainingError):
+    """A loss or a gradient has no value; the update was not made."""
+
+
 class GradientWatch(Hook):
     """Clips gradients, and stops the run before an update by a loss or gradient without a value.
 
@@ -40,14 +44,14 @@ class GradientWatch(Hook):
         """Clip, then look: one wait for the device, which is the only one of a step.
 
         Raises:
-            TrainingError: the loss or the norm of the gradient is NaN or infinite.
+            NotFiniteError: the loss or the norm of the gradient is NaN or infinite.
         """
         gradients = player.gradients()
         norm = torch.nn.utils.get_total_norm(gradients, foreach=True)
         loss = player.metrics["loss"].detach().to(norm)
         player.loss, player.norm = torch.stack((loss, norm)).tolist()
         if not math.isfinite(player.loss + player.norm):
-            raise TrainingError(self._advice(session, player))
+            raise NotFiniteError(self._advice(session, player))
         if self.clip is not None and player.norm > self.clip:
             torch.nn.utils.clip_grads_with_norm_(player.parameters, self.clip, norm, foreach=True)
 
@@ -82,6 +86,8 @@ class CollapseWatch(Hook):
         elif scores.get("active") == 0:
             unused = f"none of the {scores['latents']:.0f} latents varies with the example"
             self._warn(session, "posterior", unused)
+        if "distinct" in scores:  # a game, which has a watch of its own
+            return
         if scores.get("sample_spread", math.inf) < COLLAPSED_SPREAD:
             spread = f"the samples vary {scores['sample_spread']:.1%} as much as the data"
             self._warn(session, "samples", spread)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from genus.errors import CheckpointError
@@ -18,7 +19,19 @@ if TYPE_CHECKING:
     from genus.training.session import Session
 
 SCORE = "nats_per_dim"
-"""The score that `KeepBest` makes small."""
+"""The score of models with a likelihood, or a bound on it."""
+DISTANCE = "frechet_distance"
+"""The score of models without one: how far samples are from the valid split."""
+
+
+def selection(scores: Mapping[str, float]) -> float:
+    """Return the score that weights are chosen by, lower is better; infinity if there is none.
+
+    Example:
+        >>> selection({"nats_per_dim": 0.7}), selection({"frechet_distance": 9.0}), selection({})
+        (0.7, 9.0, inf)
+    """
+    return scores.get(SCORE, scores.get(DISTANCE, math.inf))
 
 
 def snapshot(model: nn.Module) -> dict[str, Tensor]:
@@ -29,8 +42,28 @@ def snapshot(model: nn.Module) -> dict[str, Tensor]:
     }
 
 
+def averaged_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Return what `Ema` averages, by name: the weights, and what batch normalisation has seen.
+
+    The running mean and variance belong to weights of the same moments: those of the raw network
+    are of weights that the averaged one does not have. On digits, the averaged statistics of
+    `dcgan` were half as far as copied ones from what the averaged generator shows when its
+    statistics are taken anew; the distance of samples to the data was the same. All other buffers
+    are copied: counters are whole numbers, masks do not move, and the vectors by which a singular
+    value is followed have length one, which their average has not.
+    """
+    found = {name: weight.detach() for name, weight in model.named_parameters()}
+    for prefix, module in model.named_modules():
+        if isinstance(module, _NormBase) and module.running_mean is not None:
+            assert module.running_var is not None
+            start = f"{prefix}." if prefix else ""
+            found[f"{start}running_mean"] = module.running_mean
+            found[f"{start}running_var"] = module.running_var
+    return found
+
+
 class Ema(Hook):
-    """The exponential moving average of the weights; buffers are taken as they are.
+    """The exponential moving average of the weights; see `averaged_tensors` for the buffers.
 
     The decay is ramped, min(decay, (1 + t) / (10 + t)), so that the first weights are forgotten.
 
@@ -46,7 +79,7 @@ class Ema(Hook):
     def attach(self, model: nn.Module) -> None:
         """Start from the weights that the model has."""
         if self.decay:
-            self.weights = [weight.detach() for weight in model.parameters()]
+            self.weights = list(averaged_tensors(model).values())
             self.averages = [weight.clone() for weight in self.weights]
 
     def on_step(self, session: Session) -> None:
@@ -71,7 +104,7 @@ class Ema(Hook):
                     torch._foreach_copy_(self.weights, kept)
 
     def state_dict(self) -> State:
-        """Return the averages, numbered as the model's parameters."""
+        """Return the averages, numbered as `averaged_tensors`."""
         return {str(index): average for index, average in enumerate(self.averages)}
 
     def load_state_dict(self, state: State) -> None:
@@ -102,7 +135,7 @@ class KeepBest(Hook):
 
     def on_evaluate(self, session: Session, scores: Mapping[str, float]) -> None:
         """Copy the weights if they are the best so far; NaN never is."""
-        score = scores.get(SCORE, math.inf)
+        score = selection(scores)
         if score < self.score:
             self.score, self.step = score, session.step
             self.best = snapshot(session.model)
