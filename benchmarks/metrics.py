@@ -32,9 +32,10 @@ from torch.nn import functional as F
 import genus
 from genus.data import ArraySplit, DataSet, list_data
 from genus.evaluation.bins import ALPHA
+from genus.evaluation.block import SampleBlock
 from genus.evaluation.features import visible_rows
 from genus.evaluation.rows import read
-from genus.evaluation.samples import Reference, SampleBlock
+from genus.evaluation.samples import Reference
 from genus.spec import Batch
 
 SEEN = 3.0

@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 
 import genus
+from genus.evaluation.drawing import draw
 from genus.evaluation.modes import ModeCounter, Modes
 from genus.evaluation.rows import read
-from genus.evaluation.samples import draw
 
 
 def line(label: str, found: Modes) -> str:

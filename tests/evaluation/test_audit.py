@@ -14,8 +14,9 @@ from sklearn.cluster import KMeans
 from genus.data import load_data
 from genus.evaluation.audit import Audit, Auditor
 from genus.evaluation.bins import Bins
+from genus.evaluation.block import SampleBlock
 from genus.evaluation.kinds import lacking
-from genus.evaluation.samples import Reference, SampleBlock
+from genus.evaluation.samples import Reference
 from genus.evaluation.sharpness import contrast, grain, relative
 from genus.spec import Spec
 

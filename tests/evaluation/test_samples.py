@@ -6,14 +6,9 @@ import pytest
 import torch
 
 from genus.errors import ConfigError, DataError, SpecError
-from genus.evaluation.samples import (
-    Reference,
-    SampleBlock,
-    affordable,
-    draw,
-    quantise,
-    sampling_cost,
-)
+from genus.evaluation.block import SampleBlock
+from genus.evaluation.drawing import affordable, draw, quantise, sampling_cost
+from genus.evaluation.samples import Reference
 from genus.spec import Spec
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from genus.evaluation.audit import Audit, Finding
+from genus.evaluation.block import SampleBlock
 from genus.evaluation.comparison import compare
 from genus.evaluation.given import evaluate_samples
 from genus.evaluation.likelihood import bits_per_dim, score
 from genus.evaluation.outcome import Comparison
-from genus.evaluation.samples import Reference, SampleBlock
+from genus.evaluation.samples import Reference
 from genus.evaluation.scoring import Evaluation, evaluate
 from genus.evaluation.table import render
 

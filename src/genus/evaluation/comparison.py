@@ -16,10 +16,11 @@ from torch import Tensor
 from genus.errors import GenusError, SpecError
 from genus.evaluation.cache import write_atomic
 from genus.evaluation.curves import training_curves
+from genus.evaluation.drawing import affordable, default_count, sampling_cost
 from genus.evaluation.environment import environment
 from genus.evaluation.outcome import COPIES, REAL, Comparison, FeatureNote, Row, Settings
 from genus.evaluation.plan import check_plan, claim_folder, dumps, planned
-from genus.evaluation.samples import Reference, affordable, default_count, sampling_cost
+from genus.evaluation.samples import Reference
 from genus.evaluation.scoring import Cost, Evaluation, describe, evaluate
 from genus.evaluation.storage import for_pictures, load_evaluation, save_evaluation
 from genus.likelihood import LogLikelihood

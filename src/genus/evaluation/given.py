@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from genus.errors import ConfigError, SpecError, raise_all
+from genus.evaluation.drawing import default_count
 from genus.evaluation.rows import choose
-from genus.evaluation.samples import NEIGHBOURS, Reference, default_count
+from genus.evaluation.samples import NEIGHBOURS, Reference
 from genus.evaluation.scoring import Cost, Evaluation, describe
 from genus.likelihood import LogLikelihood
 from genus.spec import Spec

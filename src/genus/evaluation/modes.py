@@ -127,7 +127,7 @@ def _base(spec: Spec) -> int:
         SpecError: there is no such number.
     """
     channels = spec.shape[0] if spec.is_image and spec.is_discrete else 0
-    base = round((spec.classes or 0) ** (1 / max(1, channels)))
+    base: int = round((spec.classes or 0) ** (1 / max(1, channels)))
     if channels < 2 or base < 2 or base**channels != spec.classes:
         raise SpecError(
             "modes are counted on images of levels whose labels are spelled by their channels, as "

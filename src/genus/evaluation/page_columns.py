@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from genus.evaluation.block import FeatureScores, SampleBlock
 from genus.evaluation.column import NONE, Column, figure_of, number, with_error
 from genus.evaluation.measure import Measure
 from genus.evaluation.outcome import Comparison, Row
-from genus.evaluation.samples import FeatureScores, SampleBlock
 
 Find = Callable[[SampleBlock], Measure | None]
 """From a sample block to a figure of it; None in old records, and where it cannot be had."""

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from genus.errors import ConfigError, DataError, near, raise_all
 from genus.evaluation.cache import write_atomic
+from genus.evaluation.drawing import default_count
 from genus.evaluation.outcome import Settings
-from genus.evaluation.samples import default_count
 
 if TYPE_CHECKING:
     from genus.data import DataSet

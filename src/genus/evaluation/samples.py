@@ -3,21 +3,20 @@
 # Shapes: N samples, M examples, D features.
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from genus.errors import ConfigError, SpecError
-from genus.evaluation.audit import Audit, Auditor
-from genus.evaluation.class_scores import ClassBalance, LabelScores
+from genus.errors import ConfigError
+from genus.evaluation.audit import Auditor
+from genus.evaluation.block import FeatureScores, SampleBlock
 from genus.evaluation.doubts import doubts_about_counts, doubts_about_samples
+from genus.evaluation.drawing import default_count, quantise
 from genus.evaluation.features import (
-    MOST_SAMPLES,
     FeatureNet,
     feature_nets,
     reserved_rows,
@@ -25,128 +24,24 @@ from genus.evaluation.features import (
 )
 from genus.evaluation.fingerprint import fingerprint
 from genus.evaluation.frechet import bootstrap_error, frechet_distance, null_floor
-from genus.evaluation.histograms import BinBlock, Histograms
+from genus.evaluation.histograms import Histograms
 from genus.evaluation.kernel import KernelDistance, kernel_distance
 from genus.evaluation.labels import LabelReference
-from genus.evaluation.likelihood import scoring_mode
 from genus.evaluation.measure import Measure
-from genus.evaluation.memorisation import NearerToTrain, nearer_share
+from genus.evaluation.memorisation import nearer_share
 from genus.evaluation.nets import Scaler
 from genus.evaluation.prdc import PRDC, prdc
 from genus.evaluation.rows import as_values, choose, read
 from genus.evaluation.sliced import sliced_distance
-from genus.spec import Spec
 
 if TYPE_CHECKING:
     from genus.data import DataSet
 
 NEIGHBOURS = 5
-FEWEST_SAMPLES = 50
-"""Below this the figures say next to nothing, however slow a model draws."""
-CHUNK = 250
-"""Samples drawn at a time, a bound on memory."""
 _MOST_REFERENCES = 5000
 CLOSEST = 16
 """Samples that are shown beside their nearest examples."""
-_PROBES = (4, 32)
 _SLICED_REPEATS = 16
-
-
-@dataclass(frozen=True)
-class FeatureScores:
-    """Distances and shares in the features of one network."""
-
-    description: str
-    fingerprint: str
-    frechet: Measure
-    frechet_null: float
-    """The floor by the closed form, for Gaussian features."""
-    precision: Measure
-    recall: Measure
-    density: Measure
-    coverage: Measure
-    kernel: Measure | None = None
-    """None in records from before there was any, as below."""
-    sliced: Measure | None = None
-
-
-@dataclass(frozen=True)
-class SampleBlock:
-    """How a set of samples compares with held-out data.
-
-    Args:
-        n: how many samples.
-        scores: distances and shares by the name of the feature network.
-        nearer_to_train: the memorisation test.
-        bins: kinds of examples that come too often or too rarely.
-        classes: classes that do; None without labels.
-        labels: what labels are worth; only of class-conditional models.
-        fingerprint: figures of two blocks compare only where it is the same.
-        notes: what is doubtful about the samples.
-        audit: what is wrong with them; None in records from before there was one.
-        closest: ``(3, n, *shape)`` the samples that lean most to the training data, their nearest
-            training and their nearest held-out examples; not in the JSON.
-    """
-
-    n: int
-    scores: dict[str, FeatureScores]
-    nearer_to_train: NearerToTrain
-    bins: BinBlock | None = None
-    classes: ClassBalance | None = None
-    labels: LabelScores | None = None
-    fingerprint: str | None = None
-    notes: tuple[str, ...] = ()
-    audit: Audit | None = None
-    closest: Tensor | None = field(default=None, compare=False)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the block as a dictionary."""
-        return {
-            "n": self.n,
-            "features": {name: asdict(score) for name, score in self.scores.items()},
-            "nearer_to_train": asdict(self.nearer_to_train),
-            **{name: _plain(getattr(self, name)) for name in ("bins", "classes", "labels")},
-            "fingerprint": self.fingerprint,
-            "notes": list(self.notes),
-            "audit": None if self.audit is None else self.audit.to_json(),
-        }
-
-    @classmethod
-    def from_json(cls, content: dict[str, Any]) -> SampleBlock:
-        """Build a block from `to_json`'s dictionary; what an old record lacks is None."""
-        scores = {
-            name: FeatureScores(**_with_measures(score))
-            for name, score in content["features"].items()
-        }
-        found: dict[str, Any] = {}
-        audit = content.get("audit")
-        for name, kind in (("bins", BinBlock), ("classes", ClassBalance), ("labels", LabelScores)):
-            stored = content.get(name)
-            found[name] = None if stored is None else kind(**_with_measures(stored))
-        return cls(
-            content["n"],
-            scores,
-            NearerToTrain(**content["nearer_to_train"]),
-            **found,
-            audit=None if audit is None else Audit.from_json(audit),
-            fingerprint=content.get("fingerprint"),
-            notes=tuple(content.get("notes", ())),
-        )
-
-
-def _plain(part: BinBlock | ClassBalance | LabelScores | None) -> dict[str, Any] | None:
-    return None if part is None else asdict(part)
-
-
-def _with_measures(content: dict[str, Any]) -> dict[str, Any]:
-    """Return the values of a stored part as they were: measures, and tuples of counts."""
-
-    def restored(value: Any) -> Any:
-        if isinstance(value, list):
-            return tuple(value)
-        return Measure(**value) if isinstance(value, dict) else value
-
-    return {key: restored(value) for key, value in content.items()}
 
 
 class Reference:
@@ -340,67 +235,3 @@ class _Figures:
 
 def _four(shares: PRDC) -> tuple[float, float, float, float]:
     return shares.precision, shares.recall, shares.density, shares.coverage
-
-
-def default_count(data: DataSet, split: str) -> int:
-    """Return how many samples are drawn by default: as many as are held out, at most 2,000."""
-    return min(len(data.split(split)), MOST_SAMPLES)
-
-
-def quantise(x: Tensor, spec: Spec) -> Tensor:
-    """Return samples as the data are: rounded to the nearest level and kept in range.
-
-    Raises:
-        SpecError: they have the wrong shape or hold NaN.
-    """
-    if spec.is_discrete and x.is_floating_point():
-        if not bool(torch.isfinite(x).all()):
-            raise SpecError("the samples hold NaN or infinity; the model has diverged")
-        x = x.round().clamp(0, spec.levels_or_raise - 1).long()
-    return spec.check(x.detach().cpu())
-
-
-def draw(
-    model: Any, n: int, *, y: Tensor | None = None, seed: int = 0, chunk: int = CHUNK
-) -> tuple[Tensor, float]:
-    """Draw samples at temperature 1.
-
-    Args:
-        model: any model.
-        n: how many.
-        y: ``(n,)`` labels, of a class-conditional model; left out, it draws them itself.
-        seed: of the generator.
-        chunk: how many at a time, a bound on memory.
-
-    Returns:
-        The samples ``(n, *shape)`` on the CPU and the seconds taken for each.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    started, parts = time.perf_counter(), []
-    with scoring_mode(model) as ready:
-        for start in range(0, n, chunk):
-            size = min(chunk, n - start)
-            labels = {} if y is None else {"y": y[start : start + size]}
-            part = ready.sample(size, **labels, generator=generator)
-            parts.append(quantise(part, model.spec))
-    return torch.cat(parts), (time.perf_counter() - started) / max(n, 1)
-
-
-def sampling_cost(model: Any) -> float:
-    """Return about how many seconds a sample will take when drawn in full batches.
-
-    A call costs something whatever it draws, and the first one pays for warming up; so that one is
-    not counted, and two sizes tell the price of a call from that of a sample.
-    """
-    draw(model, 2)
-    small, large = _PROBES
-    first, second = (draw(model, n)[1] * n for n in _PROBES)
-    each = max(0.0, (second - first) / (large - small))
-    call = max(0.0, second - large * each)
-    return each + call / CHUNK
-
-
-def affordable(n: int, cost: float, budget: float) -> int:
-    """Return how many of ``n`` samples fit a budget in seconds, but never fewer than 50 of them."""
-    fitting = n if cost <= 0 else int(budget / cost)
-    return min(n, max(FEWEST_SAMPLES, fitting))

@@ -13,18 +13,13 @@ from torch import Tensor, nn
 
 from genus.capabilities import Samples, supports
 from genus.errors import SpecError
+from genus.evaluation.block import SampleBlock
 from genus.evaluation.class_scores import LabelScores
+from genus.evaluation.drawing import affordable, default_count, draw, sampling_cost
 from genus.evaluation.labels import LabelReference
 from genus.evaluation.likelihood import bits_per_dim, score
 from genus.evaluation.reconstruction import restored_examples
-from genus.evaluation.samples import (
-    Reference,
-    SampleBlock,
-    affordable,
-    default_count,
-    draw,
-    sampling_cost,
-)
+from genus.evaluation.samples import Reference
 from genus.likelihood import LogLikelihood
 from genus.registry import check_missing
 

@@ -45,7 +45,7 @@ class Film:
 
     def gif(self, recipe: Mapping[str, Any]) -> bytes:
         """Return the film as a GIF that goes on and on, with a recipe as the file's comment."""
-        first, *others = [frame.quantize(256, dither=0) for frame in self.frames]
+        first, *others = [frame.quantize(256, dither=Image.Dither.NONE) for frame in self.frames]
         buffer = io.BytesIO()
         first.save(
             buffer,

@@ -1,0 +1,87 @@
+"""Samples drawn from a model: how many, at what price, rounded as the data are."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from genus.errors import SpecError
+from genus.evaluation.features import MOST_SAMPLES
+from genus.evaluation.likelihood import scoring_mode
+from genus.spec import Spec
+
+if TYPE_CHECKING:
+    from genus.data import DataSet
+
+FEWEST_SAMPLES = 50
+"""Below this the figures say next to nothing, however slow a model draws."""
+CHUNK = 250
+"""Samples drawn at a time, a bound on memory."""
+_PROBES = (4, 32)
+
+
+def default_count(data: DataSet, split: str) -> int:
+    """Return how many samples are drawn by default: as many as are held out, at most 2,000."""
+    return min(len(data.split(split)), MOST_SAMPLES)
+
+
+def quantise(x: Tensor, spec: Spec) -> Tensor:
+    """Return samples as the data are: rounded to the nearest level and kept in range.
+
+    Raises:
+        SpecError: they have the wrong shape or hold NaN.
+    """
+    if spec.is_discrete and x.is_floating_point():
+        if not bool(torch.isfinite(x).all()):
+            raise SpecError("the samples hold NaN or infinity; the model has diverged")
+        x = x.round().clamp(0, spec.levels_or_raise - 1).long()
+    return spec.check(x.detach().cpu())
+
+
+def draw(
+    model: Any, n: int, *, y: Tensor | None = None, seed: int = 0, chunk: int = CHUNK
+) -> tuple[Tensor, float]:
+    """Draw samples at temperature 1.
+
+    Args:
+        model: any model.
+        n: how many.
+        y: ``(n,)`` labels, of a class-conditional model; left out, it draws them itself.
+        seed: of the generator.
+        chunk: how many at a time, a bound on memory.
+
+    Returns:
+        The samples ``(n, *shape)`` on the CPU and the seconds taken for each.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    started, parts = time.perf_counter(), []
+    with scoring_mode(model) as ready:
+        for start in range(0, n, chunk):
+            size = min(chunk, n - start)
+            labels = {} if y is None else {"y": y[start : start + size]}
+            part = ready.sample(size, **labels, generator=generator)
+            parts.append(quantise(part, model.spec))
+    return torch.cat(parts), (time.perf_counter() - started) / max(n, 1)
+
+
+def sampling_cost(model: Any) -> float:
+    """Return about how many seconds a sample will take when drawn in full batches.
+
+    A call costs something whatever it draws, and the first one pays for warming up; so that one is
+    not counted, and two sizes tell the price of a call from that of a sample.
+    """
+    draw(model, 2)
+    small, large = _PROBES
+    first, second = (draw(model, n)[1] * n for n in _PROBES)
+    each = max(0.0, (second - first) / (large - small))
+    call = max(0.0, second - large * each)
+    return each + call / CHUNK
+
+
+def affordable(n: int, cost: float, budget: float) -> int:
+    """Return how many of ``n`` samples fit a budget in seconds, but never fewer than 50 of them."""
+    fitting = n if cost <= 0 else int(budget / cost)
+    return min(n, max(FEWEST_SAMPLES, fitting))
