@@ -80,6 +80,26 @@ def test_the_json_keeps_its_shape(toys, data):
         "n": "int",
         "features": {"trained": SCORES, "random": SCORES},
         "nearer_to_train": {"share": "float", "standard_error": "float", "null": "float"},
+        "audit": {
+            "verdict": "list",
+            "summary": "str",
+            "findings": "list",
+            "copied": "float",
+            "copied_error": "float",
+            "unseen": "float",
+        },
+    }
+    assert shape_of(block["audit"]["findings"][0]) == {
+        "kind": "str",
+        "statistic": "str",
+        "value": "float",
+        "expected": "float",
+        "standard_error": "float",
+        "z": "float",
+        "threshold": "float",
+        "seen": "bool",
+        "extent": "str",
+        "words": "str",
     }
 
 
