@@ -4,8 +4,8 @@ All examples of a data set are divided anew by each seed into train, held-out, r
 calibration and fresh ones, which stand for the samples of a perfect model. Then failures are
 planted into the fresh ones. The table says how often each verdict is given.
 
-    python benchmarks/audit.py [--data digits fashion-mnist mnist] [--samples 2000] [--seeds 20]
-        [--only real "copies 30 %" ...]
+    python benchmarks/audit.py [--data digits fashion-mnist mnist] [--samples 2000]
+        [--references 5000] [--seeds 20] [--only real "copies 30 %" ...]
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from genus.evaluation.audit import Audit, Auditor
 from genus.evaluation.nets import Scaler
 from genus.evaluation.rows import as_values, read
 
-MOST_TRAIN, MOST_REFERENCES = 50_000, 5000
+MOST_TRAIN = 50_000
 
 
 @dataclass
@@ -48,22 +48,21 @@ class World:
     generator: torch.Generator
 
 
-def divide(data: DataSet, samples: int, seed: int) -> World:
-    """Divide all examples of a data set: half train, at most; the rest in equal parts."""
+def divide(data: DataSet, samples: int, seed: int, references: int | None = None) -> World:
+    """Divide all examples of a data set: at most a sixth for each part that is not train."""
     parts = [read(data.split(name)) for name in ("train", "valid", "test")]
     x = torch.cat([part.x for part in parts])
     labels = None if parts[0].y is None else torch.cat([p.y for p in parts if p.y is not None])
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(x), generator=generator)
-    n = min(samples, len(x) // 6)
-    fresh, real, held_out, train = order.split([n, n, n, len(x) - 3 * n])
+    n, size = min(samples, len(x) // 6), min(references or samples, len(x) // 6)
+    fresh, real, held_out, train = order.split([n, n, size, len(x) - 2 * n - size])
     train = train[:MOST_TRAIN]
-    size = min(n, MOST_REFERENCES)
     scaler = None if data.spec.is_discrete else Scaler.of(data.spec, x[train])
     auditor = Auditor(
         data.spec,
         x[train[:size]],
-        x[held_out[:size]],
+        x[held_out],
         x[real],
         train_size=len(train),
         values=lambda x: as_values(x if scaler is None else scaler(x), data.spec),
@@ -149,6 +148,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", nargs="*", default=["digits"])
     parser.add_argument("--samples", type=int, default=2000)
+    parser.add_argument("--references", type=int, help="M; as many as samples when left out")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--only", nargs="*", choices=list(PLANTS), default=list(PLANTS))
     given = parser.parse_args()
@@ -156,7 +156,7 @@ def main() -> None:
         data = load_data(name)
         found: dict[str, list[Audit]] = collections.defaultdict(list)
         for seed in range(given.seeds):
-            world = divide(data, given.samples, seed)
+            world = divide(data, given.samples, seed, given.references)
             for plant in given.only:
                 if world.y is None and "missing" in plant:
                     continue

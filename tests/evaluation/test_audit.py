@@ -201,7 +201,22 @@ def test_a_group_that_only_one_reference_has_is_not_laid_on_the_model():
     train, held_out = torch.arange(600) % 3, torch.arange(600) % 2
     samples = torch.arange(600) % 2
     assert lacking(samples, [train], 3).groups == (2,)
-    assert lacking(samples, [train, held_out], 3).groups == ()
+    for references in ([train, held_out], [held_out, train]):
+        found = lacking(samples, references, 3)
+        assert found.groups == ()
+        assert found.z < found.threshold
+
+
+def test_a_group_must_have_less_than_half_of_its_share_in_every_reference():
+    def draws(share):
+        return (torch.arange(6000) >= share * 6000).long()
+
+    half, third, samples = draws(0.5), draws(0.3), draws(0.2)
+    assert lacking(samples, [half], 2).groups == (0,)
+    for references in ([half, third], [third, half]):
+        found = lacking(samples, references, 2)
+        assert found.z > found.threshold
+        assert found.groups == ()
 
 
 def test_cells_are_as_tight_as_scikit_learns():
@@ -257,6 +272,15 @@ def test_the_controls_of_a_comparison_get_the_right_verdict(reference):
     assert copies.audit.copied > 0.7
     assert copies.closest.shape == (3, 16, 1, 8, 8)
     assert torch.equal(copies.closest[0], copies.closest[1])
+
+
+def test_real_examples_of_a_floor_are_not_called_copies(toys, cache_folder, quick):
+    """Where they are too few, some come from the training rows; those are not compared with."""
+    reference = Reference(toys.make_bars(sizes=(300, 40, 100)), n=200)
+    assert reference.real_source == "40 valid + 60 train + 100 train"
+    train = reference.auditor.train.flatten(1)
+    assert not (reference.real.flatten(1)[:, None] == train).all(2).any()
+    assert reference.measure(reference.real).audit.verdict == ("none seen",)
 
 
 def test_a_record_from_before_the_audit_is_read(reference):

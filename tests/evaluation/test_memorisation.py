@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from genus.errors import ConfigError
-from genus.evaluation.memorisation import nearer_to_train
+from genus.evaluation.memorisation import (
+    CHUNK,
+    Neighbours,
+    clear_ratio,
+    near_copies,
+    nearer_to_train,
+    nearest_other,
+)
 
 D, TRAIN, HELD = 16, 1200, 400
 
@@ -80,3 +87,63 @@ def test_ties_count_one_half():
 def test_references_must_have_equal_sizes():
     with pytest.raises(ConfigError, match="3 train and 4 held-out"):
         nearer_to_train(torch.zeros(2, 1), torch.zeros(3, 1), torch.zeros(4, 1))
+
+
+def clear_cases(make, n=1000, worlds=12, ratio=0.7):
+    """Return the test of near copies; at this ratio some honest samples are clear cases too."""
+    results = []
+    for seed in range(worlds):
+        train, subset, held_out = world(seed)
+        found = Neighbours.of(make(train, n, seed), subset, held_out)
+        results.append(near_copies(found, ratio))
+    return results
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.1, 1.0])
+def test_the_excess_of_near_copies_is_that_of_the_copies(fraction):
+    results = clear_cases(copies(fraction))
+    expected = fraction * HELD / TRAIN
+    assert np.mean([r.share for r in results]) == pytest.approx(expected, abs=0.02)
+
+
+def test_near_copies_see_what_the_share_of_all_samples_does_not():
+    few = copies(0.1)
+    assert max(r.z for r in shares(few)) < 3
+    assert np.mean([r.z for r in clear_cases(few, ratio=0.5)]) > 5
+
+
+def test_honest_clear_cases_lie_on_both_sides():
+    """In the plane they are many; a test that counted one side alone would always fire."""
+    g = torch.Generator().manual_seed(0)
+    train, held_out, samples = torch.rand(3, 500, 2, generator=g)
+    found = near_copies(Neighbours.of(samples, train, held_out), 0.5)
+    assert min(found.nearer_train, found.nearer_held_out) > 50
+    assert abs(found.z) < 3
+    for scale in (0.5, 1.5):
+        found = near_copies(Neighbours.of(scale * samples, train, held_out), 0.5)
+        assert abs(found.z) < 3
+
+
+def test_the_error_of_near_copies_is_their_spread_under_the_null():
+    results = clear_cases(copies(0.0), worlds=60)
+    spread = np.std([r.share for r in results])
+    assert np.mean([r.standard_error for r in results]) == pytest.approx(spread, rel=0.3)
+
+
+def test_the_ratio_of_clear_cases_follows_the_data():
+    def ratio(dims):
+        g = torch.Generator().manual_seed(1)
+        train, held_out, real = torch.randn(3, 1000, dims, generator=g)
+        return clear_ratio(Neighbours.of(real, train, held_out))
+
+    # In the plane the squared distances are exponential, so that a ratio below r has probability
+    # 2 r^2 / (1 + r^2).
+    assert ratio(2) == pytest.approx(0.1, abs=0.03)
+    assert ratio(2) < ratio(4) < ratio(16) == 0.5
+
+
+def test_the_nearest_other_sample_is_never_the_sample_itself():
+    x = torch.randn(CHUNK + 200, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    distances = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
+    expected = distances.fill_diagonal_(torch.inf).amin(1).square()
+    torch.testing.assert_close(nearest_other(x), expected, atol=1e-6, rtol=1e-5)

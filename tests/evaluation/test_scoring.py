@@ -93,6 +93,26 @@ def test_the_json_keeps_its_shape(toys, data):
         "labels": "NoneType",
         "fingerprint": "str",
         "notes": "list",
+        "audit": {
+            "verdict": "list",
+            "summary": "str",
+            "findings": "list",
+            "copied": "float",
+            "copied_error": "float",
+            "unseen": "float",
+        },
+    }
+    assert shape_of(block["audit"]["findings"][0]) == {
+        "kind": "str",
+        "statistic": "str",
+        "value": "float",
+        "expected": "float",
+        "standard_error": "float",
+        "z": "float",
+        "threshold": "float",
+        "seen": "bool",
+        "extent": "str",
+        "words": "str",
     }
 
 
