@@ -75,8 +75,8 @@ READ_BINS = (
     "Share of bins that get too many or too few samples. The bins are groups of training examples "
     "that look alike, pixel by pixel, and each is tested at a level of 5%, so a perfect model gets "
     "about 0.05. It sees kinds of examples that are missing or too common, without any network. "
-    "It does not see what happens within a bin: blur, noise and copies may pass. Faded contrast moves "
-    "samples into other bins, and is seen for that reason."
+    "It does not see what happens within a bin: blur, noise and copies may pass. Faded contrast "
+    "moves samples into other bins, and is seen for that reason."
 )
 READ_DIVERGENCE = (
     "Jensen-Shannon divergence between the same two histograms, in bits: how much they differ, "
