@@ -81,6 +81,13 @@ def test_each_bin_is_tested_as_the_textbook_does():
     assert found.divergence == pytest.approx(expected)
 
 
+def test_of_two_bins_the_test_is_chi_squared():
+    samples, real = torch.tensor([68, 32]), torch.tensor([160, 40])
+    expected = scipy.stats.chi2_contingency(torch.stack([samples, real]), correction=False).pvalue
+    assert bin_scores(samples, real, alpha=1.01 * expected).different == 1
+    assert bin_scores(samples, real, alpha=0.99 * expected).different == 0
+
+
 def test_under_the_null_a_share_of_alpha_differs():
     rng = np.random.default_rng(0)
     p = rng.dirichlet(np.full(50, 5.0))

@@ -26,11 +26,16 @@ def test_every_model_is_measured_with_the_same_count_and_reference(reference):
 def test_real_data_sit_at_their_floor(reference):
     block = reference.measure(reference.real)
     for score in block.scores.values():
-        for name in ("frechet", "precision", "recall", "density", "coverage"):
+        for name in (
+            "frechet", "kernel", "sliced", "precision", "recall", "density", "coverage",
+        ):  # fmt: skip
             measure = getattr(score, name)
             assert measure.value == measure.floor
+        assert abs(score.kernel.value) < 4 * score.kernel.standard_error
         assert score.frechet.value < 3 * score.frechet_null
     assert abs(block.nearer_to_train.z) < 3.5
+    for measure in (block.bins.different, block.bins.divergence, block.classes.statistic):
+        assert measure.value == measure.floor
 
 
 def test_copies_of_train_look_perfect_to_all_but_the_memorisation_test(reference):
@@ -47,7 +52,11 @@ def test_noise_is_far_from_the_floor(toys, reference):
     block = reference.measure(x)
     for score in block.scores.values():
         assert score.frechet.value > 3 * score.frechet.floor
+        assert score.sliced.value > 3 * score.sliced.floor
+        assert score.kernel.value > 5 * score.kernel.standard_error + score.kernel.floor
         assert score.coverage.value < 0.3
+    for measure in (block.bins.divergence, block.classes.statistic):
+        assert measure.value > 3 * measure.floor
 
 
 def test_measuring_twice_gives_the_same_bits(toys, reference):
