@@ -45,7 +45,10 @@ class Film:
 
     def gif(self, recipe: Mapping[str, Any]) -> bytes:
         """Return the film as a GIF that goes on and on, with a recipe as the file's comment."""
-        first, *others = [frame.quantize(256, dither=0) for frame in self.frames]
+        from PIL import Image
+
+        plain = Image.Dither.NONE
+        first, *others = [frame.quantize(256, dither=plain) for frame in self.frames]
         buffer = io.BytesIO()
         first.save(
             buffer,
