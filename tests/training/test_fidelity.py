@@ -32,10 +32,10 @@ def cloud(n, seed, shift=0.0, scale=1.0):
 
 
 def test_the_distance_is_that_of_two_gaussians():
-    far = compared(cloud(20000, 1, shift=2.0, scale=0.5), cloud(20000, 2))
-    assert far["frechet_distance"] == pytest.approx(3 * (4 + 0.25), rel=0.03)
-    assert far["feature_spread"] == pytest.approx(0.5, rel=0.02)
-    assert far["rows"] == 20000
+    far = compared(cloud(3000, 1, shift=2.0, scale=0.5), cloud(3000, 2))
+    assert far["frechet_distance"] == pytest.approx(3 * (4 + 0.25), rel=0.06)
+    assert far["feature_spread"] == pytest.approx(0.5, rel=0.04)
+    assert far["rows"] == 3000
 
 
 def test_samples_of_one_law_get_the_floor_and_vary_as_the_data():

@@ -47,7 +47,8 @@ class Film:
         """Return the film as a GIF that goes on and on, with a recipe as the file's comment."""
         from PIL import Image
 
-        first, *others = [frame.quantize(256, dither=Image.Dither.NONE) for frame in self.frames]
+        plain = Image.Dither.NONE
+        first, *others = [frame.quantize(256, dither=plain) for frame in self.frames]
         buffer = io.BytesIO()
         first.save(
             buffer,
