@@ -38,6 +38,10 @@ class TrainingError(GenusError):
     """Training cannot go on: the loss is not finite, or the disk is full."""
 
 
+class NotFiniteError(TrainingError):
+    """A loss or a gradient has no value; the update was not made."""
+
+
 def near(name: str, known: Iterable[str]) -> str:
     """Return the end of an error message: near matches for a misspelt name, else all names.
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from genus.errors import NotFiniteError
 from genus.training import rng
 from genus.training.checkpoint import save
 from genus.training.pictures import draw_samples, grid, save_png, spread
 from genus.training.scoring import score
-from genus.training.watch import NotFiniteError
 
 if TYPE_CHECKING:
     from genus.training.optim import Player

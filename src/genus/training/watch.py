@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from genus.errors import TrainingError
+from genus.errors import NotFiniteError
 from genus.training.hooks import Hook
 
 if TYPE_CHECKING:
@@ -24,10 +24,6 @@ REMEDIES = {
 """What to try against each kind of collapse, where there is something that often helps."""
 COLLAPSED_SPREAD = 0.05
 """Share of the data's spread below which samples are all alike."""
-
-
-class NotFiniteError(TrainingError):
-    """A loss or a gradient has no value; the update was not made."""
 
 
 class GradientWatch(Hook):
