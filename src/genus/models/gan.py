@@ -13,20 +13,17 @@ References:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
-from genus.config import check_positive
 from genus.errors import ConfigError
-from genus.families.adversarial import Adversarial
 from genus.families.adversarial_loss import LOSSES
-from genus.nn.mirrored import decoder, encoder
-from genus.nn.players import Critic, Generator
+from genus.families.mirrored import Mirrored, MirroredOptions
 from genus.registry import register
 from genus.spec import Spec
 
 
 @register("gan")
-class GAN(Adversarial):
+class GAN(Mirrored):
     r"""A generator of residual blocks against a critic that mirrors it.
 
     .. math:: L_D = E[\log(1 + e^{-D(x)})] + E[\log(1 + e^{D(G(z))})]
@@ -49,17 +46,9 @@ class GAN(Adversarial):
     """
 
     @dataclass(frozen=True, kw_only=True)
-    class Config:
+    class Config(MirroredOptions):
         """Options of the adversarial network."""
 
-        latents: int = 64
-        """Z, the size of the noise."""
-        channels: int = 24
-        """Feature maps at full resolution; doubled with every halving, up to fourfold."""
-        blocks: int = 1
-        """Residual blocks at each resolution below the full one."""
-        hidden: int = 128
-        """Units of a perceptron's layer, and of the critic's last hidden layer."""
         loss: Literal["non-saturating", "minimax"] = "non-saturating"
         """What the generator minimises: the paper's second loss, or its first."""
         r1: float = 1.0
@@ -71,23 +60,15 @@ class GAN(Adversarial):
         """Of both players."""
 
         def __post_init__(self) -> None:
-            check_positive(self, "latents", "channels", "blocks", "hidden", "learning_rate")
+            super().__post_init__()
             if not (self.r1 >= 0 and self.r2 >= 0):
                 raise ConfigError(f"r1={self.r1} and r2={self.r2} must not be below zero")
 
     config: Config
     representative = True
-    tiny: ClassVar = {"latents": 4, "channels": 4, "hidden": 16}
 
     def __init__(self, spec: Spec, config: Config | None = None) -> None:
         super().__init__(spec, config)
         c = self.config
-        self.latents = c.latents
-        size = {"channels": c.channels, "blocks": c.blocks, "hidden": c.hidden}
-        inputs = c.latents * (2 if spec.classes else 1)
-        body = decoder(inputs, spec.shape, **size)
-        self.generator = Generator(body, c.latents, spec.classes)
-        self.critic = Critic(encoder(spec.shape, **size), c.hidden, spec.classes)
         self.loss = LOSSES[c.loss]
         self.penalties = (c.r1 * spec.dims / 64, c.r2 * spec.dims / 64)
-        self.learning_rates = (c.learning_rate, c.learning_rate)
