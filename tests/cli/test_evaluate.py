@@ -104,3 +104,29 @@ def test_data_that_changed_since_are_refused(cli, run, tmp_path):
     record["data"]["digest"] = "sha256:0"
     config.write_text(json.dumps(record))
     cli("evaluate", "run").refused("digits has changed since the run was trained", "train again")
+
+
+def test_several_temperatures_are_told_together(cli, run):
+    words = ("--temperatures", "0.5,1", "--samples", 40)
+    answer = cli("evaluate", run, *words)
+    assert answer.code == 0, answer.err
+    for word in ("temperature", "0.5", "real data", "precision"):
+        assert word in answer.out
+    assert answer.last == f"next: genus sample {run} -n 64 --temperature 0.5 -o grid.png"
+    found = cli("evaluate", run, *words, "--json").json
+    assert [point["temperature"] for point in found["sweep"]] == [0.5, 1.0]
+    assert {point["samples"]["n"] for point in found["sweep"]} == {40}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("0.5;1",), "must be numbers with commas"),
+        (("0.5,nan",), "temperature nan must be above zero"),
+        (("0,1",), "temperature 0 must be above zero"),
+        (("1,1",), "is there twice"),
+        (("1", "--samples", 0), "leaves nothing to judge"),
+    ],
+)
+def test_temperatures_that_cannot_be(cli, run, words, message):
+    cli("evaluate", run, "--temperatures", *words).refused(message)

@@ -10,10 +10,11 @@ from cyclopts import Parameter
 from genus.cli import datasets, output, runs
 from genus.cli.datasets import DataOptions
 from genus.cli.errors import Problems, UsageError, hinted
-from genus.cli.options import check_seed, within
+from genus.cli.options import check_seed, decimals, within
 
 if TYPE_CHECKING:
     from genus.evaluation import Evaluation
+    from genus.evaluation.sweep import Sweep
 
 MOST_SAMPLES = 100_000
 """The most samples that are drawn for the sample block, and the most of a bound."""
@@ -30,6 +31,7 @@ def evaluate(
     k: Annotated[int, Parameter(name=("-k", "--k"))] = K,
     samples: int | None = None,
     sample_budget: float = BUDGET,
+    temperatures: str | None = None,
     seed: int = 0,
     reading: DataOptions = datasets.PLAIN,
     json: output.Json = False,
@@ -43,13 +45,17 @@ def evaluate(
         k: Samples per example of a bound; more give a tighter one.
         samples: How many to judge; as many as are held out when left out; 0 for none of a run.
         sample_budget: Seconds that drawing them may take by default.
+        temperatures: Judge samples of a run at each of these, such as 0.5,0.75,1, and no
+            likelihood.
         seed: Seed of samples and bounds.
         reading: How the data are read; of a run, --data-root only.
         json: Print JSON to stdout.
     """
     if against is not None:
-        _check_given(run, k, samples, sample_budget, seed)
+        _check_given(run, k, samples, sample_budget, temperatures, seed)
         _evaluate_given(run, against, reading, split, samples, seed, json)
+    elif temperatures is not None:
+        _evaluate_sweep(run, reading, split, temperatures, k, samples, sample_budget, seed, json)
     else:
         _evaluate_run(run, reading, split, k, samples, sample_budget, seed, json)
 
@@ -89,6 +95,65 @@ def _evaluate_run(
     else:
         _print(found)
     output.next_step(f"genus sample {run} -n 64 -o grid.png")
+
+
+def _evaluate_sweep(
+    run: Path,
+    reading: DataOptions,
+    split: str,
+    temperatures: str,
+    k: int,
+    samples: int | None,
+    sample_budget: float,
+    seed: int,
+    json: bool,
+) -> None:
+    """Judge samples of a run of ours at several temperatures."""
+    _check_is_run(run)
+    record = runs.read(run)
+    _check(k, samples, sample_budget, seed, reading)
+    points = decimals(temperatures, "--temperatures")
+    if samples == 0:
+        raise UsageError("--samples 0 leaves nothing to judge at any of --temperatures")
+    data = datasets.load_again(record.data, reading.data_root)
+    data.split(split)
+    from genus.evaluation.sweep import sweep
+    from genus.training import load
+
+    found = sweep(
+        load(run),
+        data,
+        points,
+        split=split,
+        samples=samples,
+        seed=seed,
+        sample_budget=sample_budget,
+        progress=output.note,
+    )
+    if json:
+        output.print_json({"run": str(run), **found.to_json()})
+    else:
+        _print_sweep(found)
+    output.next_step(f"genus sample {run} -n 64 --temperature {points[0]:g} -o grid.png")
+
+
+def _print_sweep(found: Sweep) -> None:
+    """Print what changes with temperature, and what real data get."""
+    names = ("frechet", "precision", "recall", "density", "coverage")
+    n = next(iter(found.blocks.values())).n
+    output.say(f"{found.model} on {found.data.name}, {found.data.split} split: {n} samples of each")
+    first = next(iter(next(iter(found.blocks.values())).scores))
+    rows: list[tuple[Any, ...]] = []
+    for temperature, block in found.blocks.items():
+        scores = block.scores[first]
+        figures = [getattr(scores, name).value for name in names]
+        audit = "" if block.audit is None else ", ".join(block.audit.verdict)
+        rows.append((f"{temperature:g}", *figures, audit))
+    floors = [getattr(scores, name).floor for name in names]
+    rows.append(("real data", *floors, ""))
+    output.table(("temperature", f"FD[{first}]", *names[1:], "audit"), rows)
+    for line in found.notes:
+        output.say(f"note: {line}")
 
 
 def _evaluate_given(
@@ -143,7 +208,9 @@ def _check_is_run(path: Path) -> None:
         )
 
 
-def _check_given(path: Path, k: int, samples: int | None, budget: float, seed: int) -> None:
+def _check_given(
+    path: Path, k: int, samples: int | None, budget: float, temperatures: str | None, seed: int
+) -> None:
     if (path / "config.json").is_file():
         raise hinted(
             UsageError(
@@ -162,6 +229,7 @@ def _check_given(path: Path, k: int, samples: int | None, budget: float, seed: i
     alone = "is for a run; leave it out beside --against"
     problems.require(k == K, f"--k {alone}: samples have no likelihood")
     problems.require(budget == BUDGET, f"--sample-budget {alone}: nothing is drawn")
+    problems.require(temperatures is None, f"--temperatures {alone}: nothing is drawn")
     problems.raise_any("cannot evaluate:")
 
 

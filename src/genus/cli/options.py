@@ -99,6 +99,24 @@ def numbers(text: str, option: str) -> list[int]:
     return found
 
 
+def decimals(text: str, option: str) -> list[float]:
+    """Return the numbers that text like ``0.5,0.75,1`` holds, in that order.
+
+    Raises:
+        UsageError: it holds something else.
+
+    Example:
+        >>> decimals("0.5, 1", "--temperatures")
+        [0.5, 1.0]
+    """
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(
+            f"{option} {text!r} must be numbers with commas between them, such as 0.5,0.75,1"
+        ) from None
+
+
 def within(value: float, low: float, high: float, option: str, remedy: str) -> None:
     """Check that an option's value lies between its limits.
 

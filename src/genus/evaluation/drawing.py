@@ -42,15 +42,22 @@ def quantise(x: Tensor, spec: Spec) -> Tensor:
 
 
 def draw(
-    model: Any, n: int, *, y: Tensor | None = None, seed: int = 0, chunk: int = CHUNK
+    model: Any,
+    n: int,
+    *,
+    y: Tensor | None = None,
+    seed: int = 0,
+    temperature: float = 1.0,
+    chunk: int = CHUNK,
 ) -> tuple[Tensor, float]:
-    """Draw samples at temperature 1.
+    """Draw samples, at temperature 1 unless a sweep over temperatures is declared.
 
     Args:
         model: any model.
         n: how many.
         y: ``(n,)`` labels, of a class-conditional model; left out, it draws them itself.
         seed: of the generator.
+        temperature: of the samples; of a model with latents, the factor on them.
         chunk: how many at a time, a bound on memory.
 
     Returns:
@@ -62,7 +69,7 @@ def draw(
         for start in range(0, n, chunk):
             size = min(chunk, n - start)
             labels = {} if y is None else {"y": y[start : start + size]}
-            part = ready.sample(size, **labels, generator=generator)
+            part = ready.sample(size, **labels, generator=generator, temperature=temperature)
             parts.append(quantise(part, model.spec))
     return torch.cat(parts), (time.perf_counter() - started) / max(n, 1)
 
@@ -85,3 +92,16 @@ def affordable(n: int, cost: float, budget: float) -> int:
     """Return how many of ``n`` samples fit a budget in seconds, but never fewer than 50 of them."""
     fitting = n if cost <= 0 else int(budget / cost)
     return min(n, max(FEWEST_SAMPLES, fitting))
+
+
+def chosen_count(
+    model: Any, data: DataSet, split: str, samples: int | None, budget: float
+) -> tuple[int, str | None]:
+    """Return how many samples to draw, and a note where the budget allows fewer than usual."""
+    if samples is not None:
+        return samples, None
+    usual = default_count(data, split)
+    n = affordable(usual, sampling_cost(model), budget)
+    if n == usual:
+        return n, None
+    return n, f"{n} samples instead of {usual}: drawing them all would take over {budget:g} s"

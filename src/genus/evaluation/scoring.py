@@ -15,7 +15,7 @@ from genus.capabilities import Samples, supports
 from genus.errors import SpecError
 from genus.evaluation.block import SampleBlock
 from genus.evaluation.class_scores import LabelScores
-from genus.evaluation.drawing import affordable, default_count, draw, sampling_cost
+from genus.evaluation.drawing import chosen_count, draw
 from genus.evaluation.labels import LabelReference
 from genus.evaluation.likelihood import bits_per_dim, score
 from genus.evaluation.reconstruction import restored_examples
@@ -237,7 +237,7 @@ def evaluate(
         if reference is None:
             # A class-conditional model draws twice: as it likes, and with labels that are given.
             budget = sample_budget / 2 if conditional else sample_budget
-            n, note = _count(model, data, split, samples, budget)
+            n, note = chosen_count(model, data, split, samples, budget)
             notes += [note] if note else []
             reference = Reference(data, split=split, n=n, seed=seed, progress=progress)
             notes += reference.notes
@@ -329,16 +329,3 @@ def plain(value: Any) -> Any:
 
 def _name(model: Any) -> str:
     return getattr(model, "name", type(model).__name__)
-
-
-def _count(
-    model: Any, data: DataSet, split: str, samples: int | None, budget: float
-) -> tuple[int, str | None]:
-    """Return how many samples to draw, and a note where the budget allows fewer than usual."""
-    if samples is not None:
-        return samples, None
-    usual = default_count(data, split)
-    n = affordable(usual, sampling_cost(model), budget)
-    if n == usual:
-        return n, None
-    return n, f"{n} samples instead of {usual}: drawing them all would take over {budget:g} s"
