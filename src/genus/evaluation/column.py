@@ -33,7 +33,7 @@ class Column:
         figure: from a row to the figure that it is ranked by, where rows are.
         better: which direction is.
         unit: of a likelihood, what a nat of an example is worth in the column's unit.
-        digits: of the error, of a mean over training seeds; None leaves the error out.
+        said: how a mean over training seeds is said.
     """
 
     title: str
@@ -47,7 +47,7 @@ class Column:
     figure: Callable[[Row], Figure | None] | None = None
     better: Literal["less", "more"] | None = None
     unit: float | None = None
-    digits: int | None = 1
+    said: Callable[[float, float], str] = lambda value, error: with_error(value, error, 1)
 
     def text(self, row: Row) -> str:
         """Return the cell of a row; a dash where there is no figure."""
@@ -56,8 +56,7 @@ class Column:
         found = self.measured(row) if len(row.repeats) > 1 else None
         if found is None:
             return self.cell(row)
-        value, error = found
-        return f"{value:.2f}" if self.digits is None else with_error(value, error, self.digits)
+        return self.said(*found)
 
     def measured(self, row: Row) -> Figure | None:
         r"""Return the figure of a row, over all training seeds where there are several.

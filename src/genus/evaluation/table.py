@@ -167,7 +167,7 @@ def _likelihood_columns(comparison: Comparison) -> list[Column]:
             figure=figure,
             better="less" if discrete else "more",
             unit=1 / (entries * math.log(2)) if discrete else 1.0,
-            digits=2,
+            said=with_error,
         ),
         Column("kind", "likelihood", kind, "", READ_KIND),
     ]
@@ -222,7 +222,7 @@ def _share_column(comparison: Comparison, share: str, net: str) -> Column:
         short,
         figure=figure,
         better=better,
-        digits=None,
+        said=lambda value, error: f"{value:.2f}",
     )
 
 
@@ -294,6 +294,7 @@ def _cost_columns(comparison: Comparison) -> list[Column]:
             READ_SAMPLING,
             figure=seconds,
             better="less",
+            said=lambda value, error: number(value, 2),
         ),
     ]
 
