@@ -16,6 +16,7 @@ from genus import registry
 from genus.capabilities import Objective
 from genus.errors import ConfigError, DataError
 from genus.evaluation import compare, render
+from genus.evaluation.curves import training_curves
 from genus.evaluation.outcome import Comparison
 from genus.evaluation.table import columns
 from genus.families.base import Model
@@ -190,6 +191,20 @@ def test_several_seeds_give_means_whose_errors_know_how_runs_differ(models, data
     assert line["seeds"] == "3"
     assert float(line["value.bits/dim"]) == pytest.approx(mean)
     assert "3 times by different seeds" in three.report.read_text()
+
+
+def test_the_curve_of_a_model_without_a_likelihood_is_its_distance(tmp_path):
+    lines = [
+        {"kind": "valid", "elapsed": 1.0, "frechet_distance": 9.0},
+        {"kind": "train", "elapsed": 1.5, "critic/loss": 0.5},
+        {"kind": "valid", "elapsed": 2.0, "frechet_distance": 4.0},
+    ]
+    text = "\n".join(json.dumps({"step": 1, **line}) for line in lines)
+    (tmp_path / "metrics.jsonl").write_text(text + "\n")
+    assert training_curves(tmp_path) == {
+        "distance": [(1.0, 9.0), (2.0, 4.0)],
+        "critic/loss": [(1.5, 0.5)],
+    }
 
 
 def test_more_seeds_can_be_added_later(models, data, tmp_path, monkeypatch):

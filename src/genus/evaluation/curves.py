@@ -24,8 +24,9 @@ def training_curves(folder: Path) -> dict[str, Points]:
     if valid:
         return {"valid": valid}
     names = {key for line in lines for key in line if key.endswith("/loss")}
-    losses = {name: _points(lines, "train", name) for name in sorted(names)}
-    return {name: points for name, points in losses.items() if points}
+    found = {"distance": _points(lines, "valid", "frechet_distance")}
+    found |= {name: _points(lines, "train", name) for name in sorted(names)}
+    return {name: points for name, points in found.items() if points}
 
 
 def _points(lines: list[dict[str, Any]], kind: str, key: str) -> Points:

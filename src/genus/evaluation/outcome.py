@@ -54,7 +54,8 @@ class Row:
         evaluation: what was found, None where that failed.
         reason: why it failed.
         curves: points (seconds of training, value) by name: "valid", minus the log-likelihood on
-            the valid split in nats per dimension, or, of a model without one, each player's loss.
+            the valid split in nats per dimension, or, of a model without one, "distance" of samples
+            from the valid split, and each player's loss.
         repeats: the evaluations of all training seeds, of which the first is ``evaluation``.
     """
 

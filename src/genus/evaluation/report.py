@@ -188,21 +188,27 @@ def _curves(comparison: Comparison) -> str:
     if not discrete:
         unit, factor = f"nats/{entry}, negative", 1.0
     scores: dict[str, Points] = {}
+    distances: dict[str, Points] = {}
     charts = []
     for row in comparison.rows:
         points = row.curves.get("valid", ())
         if len(points) > 1:
             scores[row.label] = [(x, y * factor) for x, y in points]
-        losses = {name: p for name, p in row.curves.items() if name != "valid" and len(p) > 1}
+        if len(row.curves.get("distance", ())) > 1:
+            distances[row.label] = row.curves["distance"]
+        losses = {name: p for name, p in row.curves.items() if "/" in name and len(p) > 1}
         if losses:
             charts.append(_chart(losses, f"Losses of {row.label}", "loss"))
+    if distances:
+        words = "Distance of samples from the valid split, random features"
+        charts.insert(0, _chart(distances, words, "FD"))
     if scores:
         charts.insert(0, _chart(scores, "Likelihood on the valid split (bounds as bounds)", unit))
     if not charts:
         return ""
     return (
-        "<h2>Training</h2>\n<p>Lower is better for a likelihood. The losses of two players that "
-        f"work against each other say little about quality.</p>\n{''.join(charts)}"
+        "<h2>Training</h2>\n<p>Lower is better for a likelihood and for a distance. The losses of "
+        f"two players that work against each other say little about quality.</p>\n{''.join(charts)}"
     )
 
 

@@ -304,7 +304,8 @@ READ_BITS = (
     "(each pixel, and each colour of it). It sees everything the model gets wrong about the data, "
     "rare examples most of all, and cannot be cheated by copying the training data. It does not "
     "see how samples look: a fine likelihood goes together with poor samples, and the reverse. "
-    "The number after ± is the standard error over held-out examples, not over training runs."
+    "The number after ± is the standard error over held-out examples, and over training runs only "
+    "where several were made."
 )
 READ_KNOWN = (
     "Entries are missing, and the likelihood is that of the known ones, with the others summed or "
