@@ -68,10 +68,15 @@ def draw(
     with scoring_mode(model) as ready:
         for start in range(0, n, chunk):
             size = min(chunk, n - start)
-            labels = {} if y is None else {"y": y[start : start + size]}
-            part = ready.sample(size, **labels, generator=generator, temperature=temperature)
+            part = ready.sample(size, generator=generator, **_asked(y, start, size, temperature))
             parts.append(quantise(part, model.spec))
     return torch.cat(parts), (time.perf_counter() - started) / max(n, 1)
+
+
+def _asked(y: Tensor | None, start: int, size: int, temperature: float) -> dict[str, Any]:
+    """Return what is asked of a sampler besides the usual: not every one takes it."""
+    asked: dict[str, Any] = {} if y is None else {"y": y[start : start + size]}
+    return asked if temperature == 1 else {**asked, "temperature": temperature}
 
 
 def sampling_cost(model: Any) -> float:
