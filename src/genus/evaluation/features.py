@@ -146,6 +146,27 @@ def feature_nets(
     return nets
 
 
+def random_net(spec: Spec, sample: Tensor, recipe: Recipe | None = None) -> FeatureNet:
+    """Return a network of fixed random weights that is made at once, without a cache.
+
+    Args:
+        spec: of the data.
+        sample: ``(N, *shape)`` training examples, which fix the unit of the features.
+        recipe: how it is made.
+    """
+    recipe = recipe or Recipe()
+    scaler = Scaler.of(spec, sample)
+    trunk = make_trunk(spec, recipe.width, recipe.seed).eval()
+    scale = _unit_scale(trunk, scaler, sample)
+    return FeatureNet("random", "of fixed random weights", "", trunk, scaler, scale)
+
+
+def _unit_scale(trunk: nn.Module, scaler: Scaler, sample: Tensor) -> float:
+    """Return the factor that gives the features of a sample a total variance of 64."""
+    variance = float(FeatureNet("", "", "", trunk, scaler, 1.0)(sample).var(0).sum())
+    return (FEATURES / variance) ** 0.5 if variance > 0 else 1.0
+
+
 def _identity(name: str, data: DataSet, recipe: Recipe) -> dict[str, Any]:
     sizes = {part: len(data.split(part)) for part in ("train", "valid", "test")}
     return {
@@ -190,9 +211,7 @@ def _make(
     elif name == "trained":
         said = _train_autoencoder(trunk, data, recipe, scaler)
         notes = {"description": f"{description} {said}"}
-    raw = FeatureNet(name, "", "", trunk.eval(), scaler, 1.0)(sample)
-    variance = float(raw.var(0).sum())
-    scale = (FEATURES / variance) ** 0.5 if variance > 0 else 1.0
+    scale = _unit_scale(trunk.eval(), scaler, sample)
     weights = dict(trunk.state_dict())
     if head is not None:
         weights |= {f"{_HEAD}{key}": value for key, value in head.state_dict().items()}

@@ -70,17 +70,11 @@ class Fidelity:
         """Return the network, the features ``(N, D)`` of valid examples, and their labels."""
         if self._reference is None:
             # Evaluation knows training, so at the top of the file this import would be a circle.
-            from genus.evaluation.features import FeatureNet, Recipe
-            from genus.evaluation.nets import FEATURES, Scaler, make_trunk
+            from genus.evaluation.features import random_net
 
-            data, recipe = self.data, Recipe()
+            data = self.data
             train = data.train.batch(_some(len(data.train), _SCALE_ROWS, self.seed))
-            trunk = make_trunk(data.spec, recipe.width, recipe.seed).eval()
-            scaler = Scaler.of(data.spec, train.x)
-            raw = FeatureNet("random", "", "", trunk, scaler, 1.0)(train.x)
-            variance = float(raw.var(0).sum())
-            scale = math.sqrt(FEATURES / variance) if variance > 0 else 1.0
-            net = FeatureNet("random", "", "", trunk, scaler, scale)
+            net = random_net(data.spec, train.x)
             valid = data.valid.batch(_some(len(data.valid), self.n, self.seed))
             self._reference = net, net(valid.x), valid.y
         return self._reference
