@@ -13,6 +13,7 @@ from genus.cli.errors import Problems, UsageError, hinted
 from genus.cli.options import check_seed, decimals, within
 
 if TYPE_CHECKING:
+    from genus.data import DataSet
     from genus.evaluation import Evaluation
     from genus.evaluation.sweep import Sweep
 
@@ -54,8 +55,12 @@ def evaluate(
     if against is not None:
         _check_given(run, k, samples, sample_budget, temperatures, seed)
         _evaluate_given(run, against, reading, split, samples, seed, json)
-    elif temperatures is not None:
-        _evaluate_sweep(run, reading, split, temperatures, k, samples, sample_budget, seed, json)
+        return
+    _check_is_run(run)
+    runs.read(run)
+    _check(k, samples, sample_budget, seed, reading)
+    if temperatures is not None:
+        _evaluate_sweep(run, reading, split, temperatures, samples, sample_budget, seed, json)
     else:
         _evaluate_run(run, reading, split, k, samples, sample_budget, seed, json)
 
@@ -71,11 +76,7 @@ def _evaluate_run(
     json: bool,
 ) -> None:
     """Score a run of ours."""
-    _check_is_run(run)
-    record = runs.read(run)
-    _check(k, samples, sample_budget, seed, reading)
-    data = datasets.load_again(record.data, reading.data_root)
-    data.split(split)
+    data = _data_of(run, reading, split)
     from genus.evaluation import evaluate as judge
     from genus.training import RunFolder, load
 
@@ -97,26 +98,28 @@ def _evaluate_run(
     output.next_step(f"genus sample {run} -n 64 -o grid.png")
 
 
+def _data_of(run: Path, reading: DataOptions, split: str) -> DataSet:
+    """Return the data that a run was trained on, which have the split that is asked for."""
+    data = datasets.load_again(runs.read(run).data, reading.data_root)
+    data.split(split)
+    return data
+
+
 def _evaluate_sweep(
     run: Path,
     reading: DataOptions,
     split: str,
     temperatures: str,
-    k: int,
     samples: int | None,
     sample_budget: float,
     seed: int,
     json: bool,
 ) -> None:
     """Judge samples of a run of ours at several temperatures."""
-    _check_is_run(run)
-    record = runs.read(run)
-    _check(k, samples, sample_budget, seed, reading)
     points = decimals(temperatures, "--temperatures")
     if samples == 0:
         raise UsageError("--samples 0 leaves nothing to judge at any of --temperatures")
-    data = datasets.load_again(record.data, reading.data_root)
-    data.split(split)
+    data = _data_of(run, reading, split)
     from genus.evaluation.sweep import sweep
     from genus.training import load
 
@@ -140,18 +143,18 @@ def _evaluate_sweep(
 def _print_sweep(found: Sweep) -> None:
     """Print what changes with temperature, and what real data get."""
     names = ("frechet", "precision", "recall", "density", "coverage")
-    n = next(iter(found.blocks.values())).n
-    output.say(f"{found.model} on {found.data.name}, {found.data.split} split: {n} samples of each")
-    first = next(iter(next(iter(found.blocks.values())).scores))
+    any_block = next(iter(found.blocks.values()))
+    net = next(iter(any_block.scores))
+    title = f"{found.model} on {found.data.name}, {found.data.split} split"
+    output.say(f"{title}: {any_block.n} samples of each")
     rows: list[tuple[Any, ...]] = []
     for temperature, block in found.blocks.items():
-        scores = block.scores[first]
-        figures = [getattr(scores, name).value for name in names]
+        figures = [getattr(block.scores[net], name).value for name in names]
         audit = "" if block.audit is None else ", ".join(block.audit.verdict)
         rows.append((f"{temperature:g}", *figures, audit))
-    floors = [getattr(scores, name).floor for name in names]
+    floors = [getattr(any_block.scores[net], name).floor for name in names]  # of the reference
     rows.append(("real data", *floors, ""))
-    output.table(("temperature", f"FD[{first}]", *names[1:], "audit"), rows)
+    output.table(("temperature", f"FD[{net}]", *names[1:], "audit"), rows)
     for line in found.notes:
         output.say(f"note: {line}")
 

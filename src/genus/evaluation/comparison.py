@@ -212,9 +212,12 @@ class _Runner:
 
     def _affordable_count(self, usual: int) -> int:
         self.say("timing the samplers")
-        costs = {}
-        for label in list(self.models):
-            cost = self._attempt(label, functools.partial(self._sampling_cost, label))
+        costs: dict[str, float] = {}  # by label: seeds draw alike
+        for run in list(self.models):
+            label, _ = self.runs[run]
+            if label in costs:
+                continue
+            cost = self._attempt(run, functools.partial(self._sampling_cost, run))
             if cost is not None:
                 costs[label] = cost
         budget = self.settings.sample_budget
@@ -227,8 +230,8 @@ class _Runner:
             )
         return n
 
-    def _sampling_cost(self, label: str) -> float:
-        return sampling_cost(self._load(label))
+    def _sampling_cost(self, run: str) -> float:
+        return sampling_cost(self._load(run))
 
     def evaluate(self, run: str, reference: Reference | None) -> None:
         """Evaluate one trained model, or take what was found before."""
@@ -299,10 +302,10 @@ class _Runner:
             return TrainConfig(**given)  # type: ignore[arg-type]
         return dataclasses.replace(self.training, **given)  # type: ignore[arg-type]
 
-    def _load(self, label: str) -> Any:
+    def _load(self, run: str) -> Any:
         from genus.training import load
 
-        return load(self.out / label)
+        return load(self.out / run)
 
     def _attempt(self, label: str, work: Callable[[], T]) -> T | None:
         """Do some work for a model; if it fails, the model leaves the comparison with the reason.
