@@ -15,7 +15,7 @@ from torch import nn
 from genus import registry
 from genus.capabilities import Objective
 from genus.errors import ConfigError, DataError
-from genus.evaluation import compare, render
+from genus.evaluation import compare, comparison, render
 from genus.evaluation.curves import training_curves
 from genus.evaluation.outcome import Comparison
 from genus.evaluation.table import columns
@@ -191,6 +191,13 @@ def test_several_seeds_give_means_whose_errors_know_how_runs_differ(models, data
     assert line["seeds"] == "3"
     assert float(line["value.bits/dim"]) == pytest.approx(mean)
     assert "3 times by different seeds" in three.report.read_text()
+
+
+def test_the_sampler_is_timed_once_for_all_seeds(models, data, tmp_path, monkeypatch):
+    timed = []
+    monkeypatch.setattr(comparison, "sampling_cost", lambda model: timed.append(model.name) or 1e-6)
+    compare(["toy", "independent"], data, out=tmp_path, time_budget=60, seeds=2, training=FAST)
+    assert timed == ["toy", "independent"]
 
 
 def test_the_curve_of_a_model_without_a_likelihood_is_its_distance(tmp_path):

@@ -3,6 +3,8 @@ r"""DCGAN: strided convolutions with batch normalisation for both players.
 References:
     | Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks
     | (Radford et al., 2016) https://arxiv.org/abs/1511.06434
+    | StudioGAN: A Taxonomy and Benchmark of GANs for Image Synthesis (Kang et al., 2023)
+    | https://arxiv.org/abs/2206.09479
 """
 
 from __future__ import annotations
@@ -25,8 +27,9 @@ class DCGAN(Strided):
     of a batch see each other through the normalisation; samples and scores use the running
     statistics, and do not. What differs from the paper is said at `genus.families.strided`.
 
-    The recipe is known to fall apart when it is trained for long; `r3gan` is the one to take for
-    its samples.
+    The recipe falls apart when it is trained for long: in the logs published with StudioGAN its
+    Frechet distance on CIFAR-10 is best, 49, after 42,000 steps and 137 after 200,000. The weights
+    that are kept here are the best on the valid split.
 
     Args:
         spec: images.
