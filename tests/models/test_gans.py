@@ -3,6 +3,7 @@
 import pytest
 import torch
 from tests.models.test_gan import random_batch
+from torch import nn
 
 from genus import registry
 from genus.errors import ConfigError, SpecError
@@ -154,3 +155,16 @@ def test_r3gan_takes_images_of_any_size(shape):
     x = model.sample(2, generator=torch.Generator().manual_seed(0))
     assert x.shape == (2, *shape)
     assert model.score(x).shape == (2,)
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 64, 64), (3, 1, 2)])
+@pytest.mark.parametrize("name", ["dcgan", "lsgan"])
+def test_a_fresh_generator_already_makes_images_of_unit_size(name, shape):
+    """Beyond the range of levels the game is lost at first; at nothing all samples are the same."""
+    torch.manual_seed(0)
+    model = registry.get(name)(Spec(shape, levels=256)).eval()
+    with torch.no_grad():
+        made = model.generator(torch.randn(200, model.latents), None)
+    assert 0.3 < float(made.std(0).mean()) < 1.5
+    norms = [module for module in model.generator.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert {norm.momentum for norm in norms} == {0.1}

@@ -125,6 +125,7 @@ class Adversarial(Model):
     learning_rates: tuple[float, float] = (1e-3, 1e-3)
     """Of the critic and of the generator."""
     betas: tuple[float, float] = (0.0, 0.99)
+    batch_size: int = 64
 
     def __init__(self, spec: Spec, config: Any = None) -> None:
         super().__init__(spec, config)
@@ -281,6 +282,7 @@ class Adversarial(Model):
                 repeats=repeats,
                 learning_rate=rate,
                 betas=self.betas,
+                batch_size=self.batch_size,
             )
             for (name, net, loss, repeats), rate in zip(players, self.learning_rates, strict=True)
         )

@@ -38,7 +38,9 @@ class R3GAN(Adversarial):
 
     Images are halved, rounding up, until no side is above 7, so a 28x28 one begins at 7x7. One with
     a side above 16 has its first blocks at half its resolution; the paper's has some at the full
-    one, which would be most of the work on a processor.
+    one, which would be most of the work on a processor. Width, step size and batches of 32 are
+    those that came nearest to MNIST in four minutes of a core; the paper's step is 2e-4, for
+    batches of 512.
 
     Args:
         spec: images.
@@ -60,7 +62,7 @@ class R3GAN(Adversarial):
 
         latents: int = 64
         """Z, the size of the noise."""
-        channels: int = 48
+        channels: int = 32
         """Feature maps at the highest resolution; doubled with every halving, up to fourfold."""
         blocks: int = 1
         """Residual blocks at each resolution."""
@@ -72,7 +74,7 @@ class R3GAN(Adversarial):
         """Share of that weight that is left after half of the training."""
         augment: float = 0.0
         """Probability of each change of images (moved, cut, lit) that the critic sees."""
-        learning_rate: float = 2e-4
+        learning_rate: float = 4e-3
         """Of both players."""
 
         def __post_init__(self) -> None:
@@ -84,6 +86,7 @@ class R3GAN(Adversarial):
 
     config: Config
     betas = (0.0, 0.99)
+    batch_size = 32
     loss = LOSSES["relativistic"]
     tiny: ClassVar = {"latents": 4, "channels": 4}
 

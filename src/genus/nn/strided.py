@@ -11,10 +11,14 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genus.nn.mirrored import SLOPE, halvings
+
+_SETTLING = 64
+"""Vectors of noise from which a fresh generator has its first statistics."""
 
 
 class Double(nn.ConvTranspose2d):
@@ -55,13 +59,30 @@ class Halve(nn.Conv2d):
 
 
 def _begin(network: nn.Module) -> None:
-    """Draw the first weights so that signals keep their size before any statistics are known.
-
-    The paper's deviation of 0.02 suits wide layers; narrow ones would begin at nothing.
-    """
+    """Draw the first weights as the paper does: small, so normalised ones turn fast."""
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
-            nn.init.kaiming_normal_(module.weight, SLOPE, nonlinearity="leaky_relu")
+            nn.init.normal_(module.weight, std=0.02)
+
+
+@torch.no_grad()
+def _settle(generator: nn.Sequential, inputs: int) -> None:
+    """Give a fresh generator outputs of unit size, and the statistics of its own hidden layers.
+
+    Otherwise an untrained one would make the same image of all noise: normalisation that has seen
+    nothing yet leaves small signals as they are.
+    """
+    last = generator[-1]
+    assert isinstance(last, nn.ConvTranspose2d)
+    reach = last.in_channels * math.prod(last.kernel_size) / math.prod(last.stride)
+    nn.init.normal_(last.weight, std=(2 / reach) ** 0.5)
+    norms = [module for module in generator if isinstance(module, nn.BatchNorm2d)]
+    usual = norms[0].momentum
+    for norm in norms:
+        norm.momentum = 1.0  # all of the next batch
+    generator(torch.randn(_SETTLING, inputs))
+    for norm in norms:
+        norm.momentum = usual
 
 
 def _plan(shape: tuple[int, ...], channels: int) -> tuple[list[tuple[int, int]], list[int]]:
@@ -81,7 +102,6 @@ def generator(inputs: int, shape: tuple[int, ...], channels: int) -> nn.Sequenti
         channels: feature maps at half resolution, doubled with every further halving.
 
     Example:
-        >>> import torch
         >>> generator(4, (3, 5, 12), channels=8)(torch.randn(2, 4)).shape
         torch.Size([2, 3, 5, 12])
     """
@@ -93,6 +113,7 @@ def generator(inputs: int, shape: tuple[int, ...], channels: int) -> nn.Sequenti
         layers += [Double(before, after, size, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
     network = nn.Sequential(*layers, Double(widths[0], shape[0], sizes[0], bias=True))
     _begin(network)
+    _settle(network, inputs)
     return network
 
 
