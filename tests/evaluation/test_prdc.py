@@ -86,3 +86,13 @@ def test_identical_points_are_inside_and_order_does_not_matter():
 def test_too_few_examples():
     with pytest.raises(ConfigError, match="need more than 5 examples in each set, got 5"):
         prdc(normal(5, 2, 0), normal(50, 2, 1))
+
+
+def test_many_features_take_another_way_to_the_same_shares():
+    from genus.evaluation.prdc import WIDE
+
+    real, fake = normal(90, 6, 0), normal(70, 6, 1) * 1.2
+    # Points that both sets share, and points that are there several times.
+    real, fake = torch.cat([real, real[:9]]), torch.cat([fake, real[:30], fake[:9], fake[:9]])
+    turn = torch.linalg.qr(normal(WIDE + 1, 6, 2)).Q.T
+    assert prdc(real @ turn + 3, fake @ turn + 3) == prdc(real, fake)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -58,6 +58,20 @@ def nets_for(
     """
     extra = [inception_net(data.spec, progress=progress)] if inception else []
     return [*feature_nets(data, progress=progress), *extra]
+
+
+def check_has(nets: Sequence[FeatureNet], inception: bool) -> None:
+    """Raise `ConfigError` if Inception features are asked for of networks that have none.
+
+    Args:
+        nets: the networks of a reference that is there already.
+        inception: whether they are asked for.
+    """
+    if inception and all(net.name != NAME for net in nets):
+        raise ConfigError(
+            "inception=True, but the reference that is given has no Inception network; make it "
+            "with inception=True"
+        )
 
 
 def inception_net(spec: Spec, *, progress: Callable[[str], None] | None = None) -> FeatureNet:

@@ -338,6 +338,14 @@ READ_FRECHET = {
         "nothing of classes, so it judges texture, contrast and noise more evenly. Where the two "
         "disagree, look at the pictures."
     ),
+    "inception": (
+        "Frechet distance in 2,048 features of the Inception network, in their own unit: with its "
+        "published weights the Frechet Inception distance (FID) of papers, on these images at this "
+        "number of them. The network was trained on photographs, and images are resized to "
+        "299x299: of other kinds of image it may see little of what matters. It is biased up for "
+        "few samples, more than the others, and papers use 50,000: compare it only at the same "
+        "number, with the figure under the title."
+    ),
     "values": (
         "Frechet distance between Gaussians fitted to the standardised columns of samples and of "
         "held-out data; lower is better. It sees wrong means, spreads and correlations and nothing "
