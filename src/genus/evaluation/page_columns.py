@@ -68,7 +68,7 @@ def _column(comparison: Comparison, title: str, find: Find, reading: str) -> Col
         cell,
         f"real {number(floors[0], 2)}",
         reading,
-        terminal=False,
+        terminal=title == f"KID[{INCEPTION}]",
         figure=lambda row: figure_of(_measure(row, find)),
         better="less",
     )
