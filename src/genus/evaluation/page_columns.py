@@ -1,5 +1,6 @@
 """Columns of the sample block that the page of a comparison shows and a terminal has no room for.
 
+Of these the kernel distance in Inception features alone is in the terminal, in a table of its own.
 All stand in ``compare.json`` and ``compare.csv`` as well, in the features of every network.
 """
 
