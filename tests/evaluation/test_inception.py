@@ -7,21 +7,18 @@ import inspect
 import io
 import json
 import sys
-import types
-import urllib.error
-import urllib.request
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from genus.errors import ConfigError, DataError, SpecError
+from genus.errors import ConfigError, SpecError
 from genus.evaluation import compare, evaluate, evaluate_samples, render
 from genus.evaluation import inception as module
 from genus.evaluation.frechet import frechet_distance
 from genus.evaluation.inception import Pixels, inception_net, nets_for
-from genus.evaluation.inception_weights import PUBLISHED, read_weights, weights_path
+from genus.evaluation.inception_weights import read_weights
 from genus.evaluation.influence import frechet_with_error
 from genus.evaluation.kernel import kernel_distance
 from genus.evaluation.samples import Reference
@@ -29,53 +26,6 @@ from genus.evaluation.sweep import sweep
 from genus.spec import Spec
 
 IMAGES = Spec(shape=(1, 8, 8), levels=5)
-WIDTH = 600
-
-
-class StandIn(nn.Module):
-    """Takes the place of FeatureExtractorInceptionV3: same calls, one layer."""
-
-    seen = ()
-    images = 0
-
-    def __init__(self, name, features_list, feature_extractor_weights_path=None):
-        super().__init__()
-        StandIn.seen = (name, features_list, type(feature_extractor_weights_path))
-        self.layer = nn.Linear(3 * 8 * 8, WIDTH)
-        # As torch-fidelity does: whatever the pickle says is run.
-        self.load_state_dict(torch.load(feature_extractor_weights_path, weights_only=False))
-        self.requires_grad_(False)
-
-    def forward(self, x):
-        assert x.dtype == torch.uint8
-        assert x.shape[1] == 3
-        StandIn.images += len(x)
-        small = F.interpolate(x.float(), size=(8, 8), mode="bilinear")
-        return (self.layer(small.flatten(1) / 128 - 1).relu(),)
-
-
-def save(path, **changed):
-    g = torch.Generator().manual_seed(0)
-    weight = torch.randn(WIDTH, 192, generator=g) / 192**0.5
-    torch.save({"layer.weight": weight, "layer.bias": torch.zeros(WIDTH)} | changed, path)
-    return path
-
-
-@pytest.fixture
-def weights(tmp_path, monkeypatch, cache_folder, quick):
-    """A file of weights that GENUS_INCEPTION names."""
-    path = save(tmp_path / "weights.pth")
-    monkeypatch.setenv("GENUS_INCEPTION", str(path))
-    return path
-
-
-@pytest.fixture
-def stand_in(monkeypatch, weights):
-    library = types.ModuleType("torch_fidelity")
-    library.FeatureExtractorInceptionV3, library.__version__ = StandIn, "0.4.0"
-    monkeypatch.setitem(sys.modules, "torch_fidelity", library)
-    monkeypatch.setattr(StandIn, "images", 0)
-    return library
 
 
 @pytest.fixture
@@ -174,7 +124,11 @@ def test_levels_become_bytes_in_three_colours():
 
 def test_features_are_those_of_the_extractor_in_its_own_unit(stand_in, bars):
     net = inception_net(bars.spec)
-    assert StandIn.seen == ("inception-v3-compat", ["2048"], io.BytesIO)
+    assert stand_in.FeatureExtractorInceptionV3.seen == (
+        "inception-v3-compat",
+        ["2048"],
+        io.BytesIO,
+    )
     x = bars.test.x
     pixels = (x.double() * 255 / 4).round().to(torch.uint8).expand(-1, 3, -1, -1)
     assert torch.equal(net(x), net.net.extractor(pixels)[0].double())
@@ -204,129 +158,9 @@ def test_the_fingerprint_is_of_weights_and_version(stand_in, weights, tmp_path, 
     monkeypatch.setattr(stand_in, "__version__", "0.5.0")
     assert inception_net(IMAGES).fingerprint != first
     monkeypatch.setattr(stand_in, "__version__", "0.4.0")
-    save(tmp_path / "elsewhere.pth", **{"layer.bias": torch.full((WIDTH,), 1e-3)})
+    bias = torch.full((600,), 1e-3)
+    stand_in.save_weights(tmp_path / "elsewhere.pth", **{"layer.bias": bias})
     assert inception_net(IMAGES).fingerprint != first
-
-
-# What may be missing or wrong.
-
-
-def test_without_torch_fidelity_the_error_says_how_to_get_it(monkeypatch, weights, bars):
-    monkeypatch.setitem(sys.modules, "torch_fidelity", None)
-    for call in (
-        lambda: Reference(bars, inception=True),
-        lambda: evaluate_samples(bars.train.x, bars, inception=True),
-    ):
-        with pytest.raises(ConfigError, match="pip install torch-fidelity"):
-            call()
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "import no_such_torchvision",
-        "raise RuntimeError('torchvision::nms does not exist')",
-    ],
-)
-def test_a_torchvision_that_does_not_fit_is_named(line, monkeypatch, weights, tmp_path):
-    (tmp_path / "torch_fidelity.py").write_text(line)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "torch_fidelity", raising=False)
-    with pytest.raises(ConfigError, match=r"installed but cannot be imported .*torchvision"):
-        inception_net(IMAGES)
-
-
-def test_a_variable_that_names_no_file(monkeypatch, stand_in, tmp_path):
-    monkeypatch.setenv("GENUS_INCEPTION", str(tmp_path / "absent.pth"))
-    with pytest.raises(DataError, match=r"GENUS_INCEPTION=.*absent\.pth is no file"):
-        inception_net(IMAGES)
-
-
-def test_without_a_network_the_download_is_announced_and_its_failure_says_what_to_do(
-    monkeypatch, tmp_path, stand_in
-):
-    def refuse(request, timeout):
-        raise urllib.error.URLError("no network")
-
-    monkeypatch.delenv("GENUS_INCEPTION")
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setattr(urllib.request, "urlopen", refuse)
-    said = []
-    with pytest.raises(DataError, match=r"no network(.|\n)*let GENUS_INCEPTION name it"):
-        inception_net(IMAGES, progress=said.append)
-    folder = tmp_path / "torch" / "hub" / "checkpoints"
-    assert said == [f"downloading the Inception weights, 96 MB, to {folder}"]
-    assert list(folder.iterdir()) == []
-
-
-def test_the_copy_of_torch_fidelity_is_found_and_checked(monkeypatch, tmp_path):
-    monkeypatch.delenv("GENUS_INCEPTION", raising=False)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    path = tmp_path / "hub" / "checkpoints" / PUBLISHED.file
-    path.parent.mkdir(parents=True)
-    save(path)
-    assert weights_path() == path
-    with pytest.raises(DataError, match=r"sha256.*but the published weights.*remove it"):
-        read_weights(path)
-
-
-class Harm:
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        import os
-
-        return os.mkdir, (str(self.path),)
-
-
-def test_a_file_with_code_in_it_is_refused_and_not_run(stand_in, weights, tmp_path):
-    torch.save({"layer.weight": Harm(tmp_path / "harm")}, weights)
-    with pytest.raises(DataError, match="does not hold weights alone"):
-        inception_net(IMAGES)
-    assert not (tmp_path / "harm").exists()
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (b"", "does not hold weights alone"),
-        (b"not a pickle at all", "does not hold weights alone"),
-        ([torch.zeros(2)], "something else than tensors by name"),
-        ({"a": 3}, "something else than tensors by name"),
-        ({"a": torch.tensor([0.0, torch.nan])}, "NaN or infinity in a"),
-        ({"a": torch.zeros(2)}, "does not hold the weights of torch-fidelity's Inception"),
-        ({"layer.weight": torch.zeros(2, 2)}, "does not hold the weights of torch-fidelity's"),
-    ],
-)
-def test_a_broken_file_is_told_from_a_good_one(content, words, stand_in, weights):
-    if isinstance(content, bytes):
-        weights.write_bytes(content)
-    else:
-        torch.save(content, weights)
-    with pytest.raises(DataError, match=words) as caught:
-        inception_net(IMAGES)
-    assert str(weights) in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "spec", [Spec(shape=(3,)), Spec(shape=(3, 8, 8)), Spec(shape=(2, 8, 8), levels=256)]
-)
-def test_other_data_than_images_with_levels_are_refused(spec, stand_in):
-    with pytest.raises(SpecError, match=r"images with levels and 1 or 3 colours, but .*leave them"):
-        inception_net(spec)
-
-
-def test_a_reference_without_it_is_not_passed_off_as_one_with_it(stand_in, bars, toys):
-    plain, model = Reference(bars), toys.UniformModel(bars.spec)
-    for call in (
-        lambda: evaluate(model, bars, reference=plain, inception=True),
-        lambda: evaluate_samples(bars.train.x, bars, reference=plain, inception=True),
-        lambda: sweep(model, bars, [1.0], reference=plain, inception=True),
-        lambda: Reference(bars, nets=plain.nets, inception=True),
-    ):
-        with pytest.raises(ConfigError, match="has no Inception network"):
-            call()
 
 
 # End to end.
@@ -359,19 +193,19 @@ def test_real_data_are_measured_as_their_floor(stand_in, bars):
 
 
 def test_features_of_real_examples_are_kept(stand_in, bars):
-    said = []
+    said, network = [], stand_in.FeatureExtractorInceptionV3
     first = Reference(bars, inception=True, progress=said.append)
-    assert StandIn.images == 120
+    assert network.images == 120
     assert said.count("taking the inception features of 60 real examples") == 2
     again = Reference(bars, inception=True, progress=said.append)
-    assert StandIn.images == 120
+    assert network.images == 120
     assert torch.equal(again.features["inception"], first.features["inception"])
     said.clear()
     again.measure(again.real)
     assert said == ["taking the inception features of 60 samples"]
     stand_in.__version__ = "0.5.0"
     Reference(bars, inception=True)
-    assert StandIn.images == 120 + 60 + 120
+    assert network.images == 120 + 60 + 120
 
 
 def test_evaluations_have_it_when_asked(stand_in, bars, toys):
@@ -384,6 +218,10 @@ def test_evaluations_have_it_when_asked(stand_in, bars, toys):
         block = found.blocks[1.0] if hasattr(found, "blocks") else found.samples
         assert list(block.scores) == ["trained", "random", "inception"]
         assert any("600 features" in note for note in found.notes)
+    with pytest.raises(ConfigError, match="samples=0 leaves none"):
+        evaluate(model, bars, samples=0, inception=True)
+    bound = evaluate(toys.BoundModel(bars.spec), bars, k=1, inception=True)
+    assert bound.notes == ("bound does not sample, so there are no Inception features",)
     plain = evaluate(model, bars)
     assert list(plain.samples.scores) == ["trained", "random"]
     assert not any("inception" in note for note in plain.notes)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from torch import Tensor, nn
 
 from genus.capabilities import Samples, supports
-from genus.errors import SpecError
+from genus.errors import ConfigError, SpecError
 from genus.evaluation.block import SampleBlock
 from genus.evaluation.class_scores import LabelScores
 from genus.evaluation.drawing import chosen_count, draw
@@ -236,6 +236,8 @@ def evaluate(
     say = progress or (lambda message: None)
     judged = missing is None and samples != 0 and supports(model, Samples)
     nets = None
+    if inception and samples == 0:
+        raise ConfigError("inception=True judges samples, but samples=0 leaves none; give another")
     if reference is not None:
         check_has(reference.nets, inception)
     elif judged and inception:  # what is missing is better known at once
@@ -261,6 +263,8 @@ def evaluate(
         if conditional and reference.labels is not None:
             say(f"drawing samples of given labels from {_name(model)}")
             block = replace(block, labels=_label_scores(model, reference.labels, seed))
+    elif inception:
+        notes.append(f"{_name(model)} does not sample, so there are no Inception features")
     bits, described = None, describe(data, split)
     if data.spec.is_discrete and likelihood.nats.size:
         bits = bits_per_dim(likelihood.mean, data.spec, described.known)
