@@ -123,6 +123,21 @@ def test_a_broken_file_is_told_from_a_good_one(content, words, stand_in, weights
     assert str(weights) in str(caught.value)
 
 
+def test_whatever_is_damaged_the_error_is_ours(weights):
+    g, good = torch.Generator().manual_seed(0), weights.read_bytes()
+    refused = 0
+    for _ in range(200):
+        damaged = bytearray(good)
+        for place in torch.randint(400, (3,), generator=g).tolist():  # where its pickle is
+            damaged[place] ^= 0x55
+        weights.write_bytes(damaged)
+        try:
+            read_weights(weights)
+        except DataError:
+            refused += 1
+    assert refused > 150
+
+
 @pytest.mark.parametrize(
     "spec", [Spec(shape=(3,)), Spec(shape=(3, 8, 8)), Spec(shape=(2, 8, 8), levels=256)]
 )
