@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import sys
+import types
 
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from genus.capabilities import Elbo
 from genus.data import ArraySplit, DataSet
@@ -124,3 +127,55 @@ def quick(monkeypatch):
     recipe = features.Recipe(width=8, steps=60, batch_size=32)
     monkeypatch.setattr(features, "Recipe", lambda: recipe)
     return recipe
+
+
+INCEPTION_WIDTH = 600
+
+
+class StandIn(nn.Module):
+    """Takes the place of FeatureExtractorInceptionV3: same calls, one layer."""
+
+    seen = ()
+    images = 0
+
+    def __init__(self, name, features_list, feature_extractor_weights_path=None):
+        super().__init__()
+        StandIn.seen = (name, features_list, type(feature_extractor_weights_path))
+        self.layer = nn.Linear(3 * 8 * 8, INCEPTION_WIDTH)
+        # As torch-fidelity does: whatever the pickle says is run.
+        self.load_state_dict(torch.load(feature_extractor_weights_path, weights_only=False))
+        self.requires_grad_(False)
+
+    def forward(self, x):
+        assert x.dtype == torch.uint8
+        assert x.shape[1] == 3
+        StandIn.images += len(x)
+        small = F.interpolate(x.float(), size=(8, 8), mode="bilinear")
+        return (self.layer(small.flatten(1) / 128 - 1).relu(),)
+
+
+def save_weights(path, **changed):
+    """Save weights of the stand-in, some of them changed."""
+    g = torch.Generator().manual_seed(0)
+    weight = torch.randn(INCEPTION_WIDTH, 192, generator=g) / 192**0.5
+    torch.save({"layer.weight": weight, "layer.bias": torch.zeros(INCEPTION_WIDTH)} | changed, path)
+    return path
+
+
+@pytest.fixture
+def weights(tmp_path, monkeypatch, cache_folder, quick):
+    """A file of weights that GENUS_INCEPTION names."""
+    path = save_weights(tmp_path / "weights.pth")
+    monkeypatch.setenv("GENUS_INCEPTION", str(path))
+    return path
+
+
+@pytest.fixture
+def stand_in(monkeypatch, weights):
+    """A module torch_fidelity with a network of one layer."""
+    library = types.ModuleType("torch_fidelity")
+    library.FeatureExtractorInceptionV3, library.__version__ = StandIn, "0.4.0"
+    monkeypatch.setitem(sys.modules, "torch_fidelity", library)
+    monkeypatch.setattr(StandIn, "images", 0)
+    library.save_weights = save_weights
+    return library

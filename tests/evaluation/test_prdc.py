@@ -86,3 +86,24 @@ def test_identical_points_are_inside_and_order_does_not_matter():
 def test_too_few_examples():
     with pytest.raises(ConfigError, match="need more than 5 examples in each set, got 5"):
         prdc(normal(5, 2, 0), normal(50, 2, 1))
+
+
+def test_many_features_take_another_way_to_the_same_shares():
+    from genus.evaluation.prdc import WIDE
+
+    real, fake = normal(90, 6, 0), normal(70, 6, 1) * 1.2
+    # Points that both sets share, and points that are there several times.
+    real, fake = torch.cat([real, *[real[:3]] * 8]), torch.cat([fake, real[:50], *[fake[:3]] * 8])
+    turn = torch.linalg.qr(normal(WIDE + 1, 6, 2)).Q.T
+    assert prdc(real @ turn + 99, fake @ turn + 99) == prdc(real, fake)
+
+
+def test_of_many_features_equal_points_are_at_zero_and_neighbours_inside():
+    from genus.evaluation.prdc import WIDE, _distances, _radii
+
+    x = normal(60, WIDE + 1, 0) + 99
+    distance = _distances(x, x.flip(0)).flip(1)
+    assert (distance.diagonal() == 0).all()
+    assert distance[~torch.eye(60, dtype=torch.bool)].min() > 1
+    # What rounding takes from a distance must not put the 5th neighbour outside.
+    assert (_radii(x, 5) > distance.kthvalue(6, dim=1).values).all()

@@ -36,6 +36,7 @@ def compare(
     k: Annotated[int, Parameter(name=("-k", "--k"))] = 64,
     set_: Set = (),
     resume: Flag = False,
+    inception: Flag = False,
     reading: DataOptions = datasets.PLAIN,
     csv: Flag = False,
     json: output.Json = False,
@@ -54,6 +55,7 @@ def compare(
         k: Samples per example of a bound.
         set_: Options of one model: --set pixelcnn.features=32 vae.latents=8.
         resume: Go on with a comparison that was interrupted.
+        inception: Add Inception features (FID); takes torch-fidelity, which you install.
         reading: How the data are read.
         csv: Print the table as CSV to stdout.
         json: Print JSON to stdout.
@@ -96,6 +98,7 @@ def compare(
             k=k,
             options=sets,
             resume=resume,
+            inception=inception,
             progress=output.note,
             command=output.typed(),
         )

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from genus.cli import datasets, output, runs
 from genus.cli.datasets import DataOptions
 from genus.cli.errors import Problems, UsageError, hinted
-from genus.cli.options import check_seed, decimals, within
+from genus.cli.options import Flag, check_seed, decimals, within
 
 if TYPE_CHECKING:
     from genus.data import DataSet
@@ -33,6 +33,7 @@ def evaluate(
     samples: int | None = None,
     sample_budget: float = BUDGET,
     temperatures: str | None = None,
+    inception: Flag = False,
     seed: int = 0,
     reading: DataOptions = datasets.PLAIN,
     json: output.Json = False,
@@ -48,21 +49,23 @@ def evaluate(
         sample_budget: Seconds that drawing them may take by default.
         temperatures: Judge samples of a run at each of these, such as 0.5,0.75,1, and no
             likelihood.
+        inception: Add Inception features (FID); takes torch-fidelity, which you install.
         seed: Seed of samples and bounds.
         reading: How the data are read; of a run, --data-root only.
         json: Print JSON to stdout.
     """
     if against is not None:
         _check_given(run, k, samples, sample_budget, temperatures, seed)
-        _evaluate_given(run, against, reading, split, samples, seed, json)
+        _evaluate_given(run, against, reading, split, samples, inception, seed, json)
         return
     _check_is_run(run)
     runs.read(run)
-    _check(k, samples, sample_budget, seed, reading)
+    _check(k, samples, sample_budget, inception, seed, reading)
+    judging = (samples, sample_budget, inception, seed, json)
     if temperatures is not None:
-        _evaluate_sweep(run, reading, split, temperatures, samples, sample_budget, seed, json)
+        _evaluate_sweep(run, reading, split, temperatures, *judging)
     else:
-        _evaluate_run(run, reading, split, k, samples, sample_budget, seed, json)
+        _evaluate_run(run, reading, split, k, *judging)
 
 
 def _evaluate_run(
@@ -72,6 +75,7 @@ def _evaluate_run(
     k: int,
     samples: int | None,
     sample_budget: float,
+    inception: bool,
     seed: int,
     json: bool,
 ) -> None:
@@ -87,6 +91,7 @@ def _evaluate_run(
         k=k,
         samples=samples,
         sample_budget=sample_budget,
+        inception=inception,
         seed=seed,
         training_seconds=RunFolder(run).read_manifest().get("seconds", {}).get("training"),
         progress=output.note,
@@ -112,6 +117,7 @@ def _evaluate_sweep(
     temperatures: str,
     samples: int | None,
     sample_budget: float,
+    inception: bool,
     seed: int,
     json: bool,
 ) -> None:
@@ -129,6 +135,7 @@ def _evaluate_sweep(
         points,
         split=split,
         samples=samples,
+        inception=inception,
         seed=seed,
         sample_budget=sample_budget,
         progress=output.note,
@@ -142,19 +149,25 @@ def _evaluate_sweep(
 
 def _print_sweep(found: Sweep) -> None:
     """Print what changes with temperature, and what real data get."""
+    from genus.evaluation.inception import NAME as INCEPTION
+
     names = ("frechet", "precision", "recall", "density", "coverage")
     any_block = next(iter(found.blocks.values()))
-    net = next(iter(any_block.scores))
+    net, *others = any_block.scores
+    extra = [name for name in others if name == INCEPTION]
     title = f"{found.model} on {found.data.name}, {found.data.split} split"
     output.say(f"{title}: {any_block.n} samples of each")
     rows: list[tuple[Any, ...]] = []
     for temperature, block in found.blocks.items():
         figures = [getattr(block.scores[net], name).value for name in names]
+        figures += [block.scores[name].frechet.value for name in extra]
         audit = "" if block.audit is None else ", ".join(block.audit.verdict)
         rows.append((f"{temperature:g}", *figures, audit))
     floors = [getattr(any_block.scores[net], name).floor for name in names]  # of the reference
+    floors += [any_block.scores[name].frechet.floor for name in extra]
     rows.append(("real data", *floors, ""))
-    output.table(("temperature", f"FD[{net}]", *names[1:], "audit"), rows)
+    titles = [f"FD[{name}]" for name in extra]
+    output.table(("temperature", f"FD[{net}]", *names[1:], *titles, "audit"), rows)
     for line in found.notes:
         output.say(f"note: {line}")
 
@@ -165,6 +178,7 @@ def _evaluate_given(
     reading: DataOptions,
     split: str,
     samples: int | None,
+    inception: bool,
     seed: int,
     json: bool,
 ) -> None:
@@ -181,6 +195,7 @@ def _evaluate_given(
         data,
         split=split,
         samples=samples,
+        inception=inception,
         seed=seed,
         name=str(path),
         notes=given.notes,
@@ -236,7 +251,14 @@ def _check_given(
     problems.raise_any("cannot evaluate:")
 
 
-def _check(k: int, samples: int | None, budget: float, seed: int, reading: DataOptions) -> None:
+def _check(
+    k: int,
+    samples: int | None,
+    budget: float,
+    inception: bool,
+    seed: int,
+    reading: DataOptions,
+) -> None:
     problems = Problems()
     only_root = DataOptions(data_root=reading.data_root)
     problems.require(
@@ -253,6 +275,7 @@ def _check(k: int, samples: int | None, budget: float, seed: int, reading: DataO
     if samples is not None:
         with problems.collect():
             within(samples, 0, MOST_SAMPLES, "--samples", "0 leaves the sample block out")
+    problems.require(not (inception and samples == 0), "--inception has no samples to judge")
     problems.raise_any("cannot evaluate:")
 
 

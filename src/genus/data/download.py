@@ -40,7 +40,9 @@ class Remote:
     bytes: int | None
 
 
-def download(remote: Remote, folder: Path, progress: Progress | None = None) -> Path:
+def download(
+    remote: Remote, folder: Path, progress: Progress | None = None, *, remedy: str | None = None
+) -> Path:
     """Fetch a file into a folder, unless every address fails.
 
     The file appears under its name only when it is complete, has the right hash and is on disk.
@@ -49,12 +51,17 @@ def download(remote: Remote, folder: Path, progress: Progress | None = None) -> 
         remote: what to fetch.
         folder: where to put it; made if need be.
         progress: told how far it is, at least once.
+        remedy: how to go on without a network; left out, what helps with a published data set.
 
     Raises:
         DataError: no address gave the file; the message has the reason for each and says how
             to go on without a network.
     """
     target = folder / remote.file
+    remedy = remedy or (
+        f"fetch it by other means and put it into {folder}, or set GENUS_DATA (--data-root) to a "
+        "folder that has it"
+    )
     reasons = []
     for url in remote.urls:
         try:
@@ -66,8 +73,7 @@ def download(remote: Remote, folder: Path, progress: Progress | None = None) -> 
     raise DataError(
         f"cannot download {remote.file}:\n"
         + "".join(f"  - {reason}\n" for reason in reasons)
-        + f"fetch it by other means and put it into {folder}, or set GENUS_DATA (--data-root) to a "
-        "folder that has it"
+        + remedy
     )
 
 

@@ -18,6 +18,8 @@ from genus.evaluation.cache import write_atomic
 from genus.evaluation.curves import training_curves
 from genus.evaluation.drawing import affordable, default_count, sampling_cost
 from genus.evaluation.environment import environment
+from genus.evaluation.features import FeatureNet
+from genus.evaluation.inception import nets_for
 from genus.evaluation.outcome import COPIES, REAL, Comparison, FeatureNote, Row, Settings
 from genus.evaluation.plan import check_plan, claim_folder, dumps, planned
 from genus.evaluation.samples import Reference
@@ -47,6 +49,7 @@ def compare(
     options: Mapping[str, Mapping[str, Any]] | None = None,
     training: TrainConfig | None = None,
     resume: bool = False,
+    inception: bool = False,
     progress: Callable[[str], None] | None = None,
     command: str = "",
 ) -> Comparison:
@@ -78,13 +81,17 @@ def compare(
         options: configuration of a model by its name.
         training: other options of training; its budget and seed give way to those here.
         resume: go on with a comparison that was interrupted; finished rows are kept.
+        inception: whether to add Inception features, where the user has installed torch-fidelity;
+            see `genus.evaluation.inception`. A comparison may be resumed with them: its runs are
+            kept and judged again.
         progress: told what is being done.
         command: what was typed, for the report.
 
     Raises:
-        ConfigError: an unknown model or option, a setting out of range, or a folder that holds
-            another comparison.
-        DataError: there is no such split.
+        ConfigError: an unknown model or option, a setting out of range, a folder that holds
+            another comparison, or torch-fidelity is missing.
+        DataError: there is no such split, or the Inception weights cannot be had.
+        SpecError: the data are not images that Inception features are made for.
 
     Example:
         >>> import genus, tempfile
@@ -97,6 +104,8 @@ def compare(
     settings = Settings(time_budget, seed, split, samples, k, sample_budget, seeds)
     runner = _Runner(data, Path(out), settings, training, resume, progress or _silent)
     runner.prepare(models, options or {})
+    if inception:
+        runner.take_inception()
     for run in list(runner.models):
         runner.train(run)
     reference = runner.reference()
@@ -132,6 +141,7 @@ class _Runner:
         self.seconds: dict[str, float] = {}
         self.found: dict[str, Evaluation] = {}
         self.notes: list[str] = []
+        self.nets: list[FeatureNet] | None = None  # made with the reference when left out
 
     def prepare(
         self, models: Sequence[str] | None, options: Mapping[str, Mapping[str, Any]]
@@ -153,6 +163,11 @@ class _Runner:
                 self.reasons[run] = str(error)
         plan = planned(self.settings, self.data, options, self.training)
         claim_folder(self.out, list(self.runs), plan, resume=self.resume)
+
+    def take_inception(self) -> None:
+        """Make the feature networks with the Inception network among them, before any training."""
+        if self.data.missing is None:
+            self.nets = nets_for(self.data, inception=True, progress=self.say)
 
     def _build(self, label: str, seed: int, options: Mapping[str, Any]) -> Any:
         """Return a fresh model, with what suits the data where nothing was said."""
@@ -189,7 +204,12 @@ class _Runner:
         self.say("preparing the reference")
         settings = self.settings
         found = Reference(
-            self.data, split=settings.split, n=n, seed=settings.seed, progress=self.say
+            self.data,
+            split=settings.split,
+            n=n,
+            seed=settings.seed,
+            nets=self.nets,
+            progress=self.say,
         )
         self.notes += found.notes
         return found

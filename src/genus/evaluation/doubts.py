@@ -19,14 +19,34 @@ def doubts_about_counts(n: int, features: dict[str, int]) -> tuple[str, ...]:
         n: examples on either side, the fewer of both.
         features: how many there are, by network.
     """
-    short = [name for name, size in features.items() if n <= size]
-    if not short:
-        return ()
-    most = max(features.values())
-    return (
-        f"{n} examples do not fill {most} features (FD[{'], FD['.join(short)}]): their covariance "
-        f"is singular and the Frechet distance mostly its own floor; judge more than {most}, "
-        "better thousands",
+    found = []
+    for size in dict.fromkeys(features.values()):
+        short = [name for name, own in features.items() if n <= own == size]
+        if short:
+            found.append(
+                f"{n} examples do not fill {size} features (FD[{'], FD['.join(short)}]): their "
+                "covariance is singular and the Frechet distance mostly its own floor; judge more "
+                f"than {size}, better thousands"
+            )
+    return tuple(found)
+
+
+def doubts_about_errors(features: dict[str, int], wide: int) -> tuple[str, ...]:
+    """Return what to say of standard errors where there are too many features to resample.
+
+    Args:
+        features: how many there are, by network.
+        wide: the most that are resampled.
+
+    Example:
+        >>> doubts_about_errors({"trained": 64, "inception": 2048}, 512)[0][:45]
+        'FD[inception]: 2048 features are too many to '
+    """
+    return tuple(
+        f"FD[{name}]: {size} features are too many to resample examples; its standard error is "
+        "from the influence of each example, and the sliced distance has none"
+        for name, size in features.items()
+        if size > wide
     )
 
 

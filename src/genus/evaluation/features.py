@@ -57,7 +57,7 @@ class FeatureNet:
     """Maps examples to features.
 
     Args:
-        name: "trained", "random" or "values".
+        name: "trained", "random", "values" or "inception".
         description: what it is, for the reader of a report.
         fingerprint: hash of its weights; figures compare only where it is the same.
         net: from scaled examples to features.
@@ -65,6 +65,7 @@ class FeatureNet:
         scale: what features are multiplied by.
         head: from the output of the net to logits of the classes, where it was trained to tell
             them.
+        slow: whether its features take minutes, so that those of real examples are kept.
     """
 
     name: str
@@ -74,6 +75,7 @@ class FeatureNet:
     scaler: Scaler
     scale: float
     head: nn.Module | None = None
+    slow: bool = False
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the features of examples ``(N, *shape)``: ``(N, D)`` in float64."""

@@ -43,7 +43,7 @@ def fingerprint(
         "data": digest,
         "split": split,
         "seed": seed,
-        "rows": [_digest(part) for part in rows],
+        "rows": [rows_digest(part) for part in rows],
     }
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -75,7 +75,8 @@ them again, all in one way
     )
 
 
-def _digest(rows: Tensor) -> str:
+def rows_digest(rows: Tensor) -> str:
+    """Return a hash of examples ``(N, *shape)``."""
     # Levels hash alike whatever integer type holds them.
     content = rows.double().cpu() if rows.is_floating_point() else rows.long().cpu()
     values = np.ascontiguousarray(content.numpy())

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from genus.errors import ConfigError, SpecError, raise_all
 from genus.evaluation.drawing import default_count
+from genus.evaluation.inception import check_has
 from genus.evaluation.rows import choose
 from genus.evaluation.samples import NEIGHBOURS, Reference
 from genus.evaluation.scoring import Cost, Evaluation, describe
@@ -34,6 +35,7 @@ def evaluate_samples(
     name: str = "samples",
     notes: Sequence[str] = (),
     reference: Reference | None = None,
+    inception: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Evaluation:
     """Evaluate samples of anyone's model against held-out data, as those of our models are.
@@ -50,13 +52,17 @@ def evaluate_samples(
         seed: of that choice and of the reference.
         name: what to call them.
         notes: what a reader must know of them.
-        reference: shared by several; it fixes the number of samples.
+        reference: shared by several; it fixes the number of samples and the feature networks.
+        inception: whether to add Inception features, where the user has installed torch-fidelity;
+            see `genus.evaluation.inception`.
         progress: told what takes long.
 
     Raises:
         SpecError: shape, type or range are not those of the data, a value is NaN, or examples have
-            missing entries, so that nothing whole is there to compare with.
-        ConfigError: fewer than 6 samples, or fewer than ``samples``.
+            missing entries, so that nothing whole is there to compare with; or they are not images
+            that Inception features are made for.
+        ConfigError: fewer than 6 samples, or fewer than ``samples``, or torch-fidelity is missing.
+        DataError: the Inception weights cannot be had.
 
     Example:
         >>> import genus
@@ -84,7 +90,12 @@ def evaluate_samples(
         )
     picked = checked[choose(len(checked), n, seed)]
     if reference is None:
-        reference = Reference(data, split=split, n=n, seed=seed, progress=progress)
+        reference = Reference(
+            data, split=split, n=n, seed=seed, inception=inception, progress=progress
+        )
+        said += reference.notes if inception else ()
+    else:
+        check_has(reference.nets, inception)
     if progress is not None:
         progress(f"measuring {n} samples")
     picked = picked if picked.is_floating_point() else picked.long()

@@ -1,5 +1,6 @@
 """Columns of the sample block that the page of a comparison shows and a terminal has no room for.
 
+Of these the kernel distance in Inception features alone is in the terminal, in a table of its own.
 All stand in ``compare.json`` and ``compare.csv`` as well, in the features of every network.
 """
 
@@ -9,6 +10,7 @@ from collections.abc import Callable
 
 from genus.evaluation.block import FeatureScores, SampleBlock
 from genus.evaluation.column import NONE, Column, figure_of, number, with_error
+from genus.evaluation.inception import NAME as INCEPTION
 from genus.evaluation.measure import Measure
 from genus.evaluation.outcome import Comparison, Row
 
@@ -20,12 +22,17 @@ def page_columns(comparison: Comparison) -> list[Column]:
     """Return the columns that the page has besides; none for which no row has a figure."""
     first = comparison.features[0].name
 
-    def feature(name: str) -> Find:
-        return lambda block: _feature(block.scores[first], name)
+    def feature(net: str, name: str) -> Find:
+        return lambda block: _feature(block.scores[net], name)
 
     found = [
-        (f"KID[{first}]", feature("kernel"), READ_KERNEL),
-        (f"SW[{first}]", feature("sliced"), READ_SLICED),
+        (f"KID[{first}]", feature(first, "kernel"), READ_KERNEL),
+        *(
+            (f"KID[{net.name}]", feature(net.name, "kernel"), READ_KERNEL_INCEPTION)
+            for net in comparison.features
+            if net.name == INCEPTION
+        ),
+        (f"SW[{first}]", feature(first, "sliced"), READ_SLICED),
         ("bins", lambda block: block.bins and block.bins.different, READ_BINS),
         ("JS", lambda block: block.bins and block.bins.divergence, READ_DIVERGENCE),
         ("classes", lambda block: block.classes and block.classes.statistic, READ_CLASSES),
@@ -62,7 +69,7 @@ def _column(comparison: Comparison, title: str, find: Find, reading: str) -> Col
         cell,
         f"real {number(floors[0], 2)}",
         reading,
-        terminal=False,
+        terminal=title == f"KID[{INCEPTION}]",
         figure=lambda row: figure_of(_measure(row, find)),
         better="less",
     )
@@ -73,6 +80,11 @@ READ_KERNEL = (
     "has no bias from few samples, so real data get zero on average, above or below, and figures "
     "of different sample counts may be set side by side. It sees what FD sees, and skewness too, "
     "but is mostly less sharp: features that vary little weigh little. It does not see copying."
+)
+READ_KERNEL_INCEPTION = (
+    "The same in the features of the Inception network, with its published weights the kernel "
+    "inception distance of papers. Without bias, it is the one to look at where there are few "
+    "samples for 2,048 features."
 )
 READ_SLICED = (
     "Sliced Wasserstein distance of the features: how far samples must be moved to become the "

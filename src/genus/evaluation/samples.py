@@ -14,17 +14,19 @@ from torch import Tensor
 from genus.errors import ConfigError
 from genus.evaluation.audit import Auditor
 from genus.evaluation.block import FeatureScores, SampleBlock
-from genus.evaluation.doubts import doubts_about_counts, doubts_about_samples
-from genus.evaluation.drawing import default_count, quantise
-from genus.evaluation.features import (
-    FeatureNet,
-    feature_nets,
-    reserved_rows,
-    visible_rows,
+from genus.evaluation.doubts import (
+    doubts_about_counts,
+    doubts_about_errors,
+    doubts_about_samples,
 )
+from genus.evaluation.drawing import default_count, quantise
+from genus.evaluation.features import FeatureNet, reserved_rows, visible_rows
 from genus.evaluation.fingerprint import fingerprint
 from genus.evaluation.frechet import bootstrap_error, frechet_distance, null_floor
 from genus.evaluation.histograms import Histograms
+from genus.evaluation.inception import check_has, nets_for
+from genus.evaluation.influence import WIDE, frechet_with_error
+from genus.evaluation.kept import kept_features
 from genus.evaluation.kernel import KernelDistance, kernel_distance
 from genus.evaluation.labels import LabelReference
 from genus.evaluation.measure import Measure
@@ -54,10 +56,15 @@ class Reference:
             split where that is smaller.
         seed: picks the rows where a split has more than are needed.
         nets: the feature networks, made from ``data`` when left out.
+        inception: whether the networks that are made have the Inception network among them; see
+            `genus.evaluation.inception`.
         progress: told what takes long.
 
     Raises:
-        ConfigError: the split or ``n`` is too small for k = 5 neighbours.
+        ConfigError: the split or ``n`` is too small for k = 5 neighbours, or torch-fidelity is
+            missing.
+        DataError: the Inception weights cannot be had.
+        SpecError: the data are not images that the Inception network takes.
     """
 
     def __init__(
@@ -68,6 +75,7 @@ class Reference:
         n: int | None = None,
         seed: int = 0,
         nets: list[FeatureNet] | None = None,
+        inception: bool = False,
         progress: Callable[[str], None] | None = None,
     ) -> None:
         held_out = data.split(split)
@@ -80,13 +88,17 @@ class Reference:
                 f"samples and held-out examples are needed; there are n={self.n} samples and "
                 f"{len(held_out)} examples in {split!r}"
             )
-        self.nets = feature_nets(data, progress=progress) if nets is None else nets
+        if nets is None:
+            nets = nets_for(data, inception=inception, progress=progress)
+        check_has(nets, inception)
+        self.nets, self._say = nets, progress or (lambda message: None)
         self.examples = read(held_out, choose(len(held_out), self.size, seed)).x
         self.real, self.real_source = self._real_rows()
-        self.features = {net.name: net(self.examples) for net in self.nets}
+        keep = partial(kept_features, progress=progress)
+        self.features = {net.name: keep(net, self.examples) for net in self.nets}
         self.auditor = self._make_auditor()
         train_x, held_x = self.auditor.train, self.auditor.held_out
-        self.floors = {net.name: self._figures(net, net(self.real)) for net in self.nets}
+        self.floors = {net.name: self._figures(net, keep(net, self.real)) for net in self.nets}
         self.classifier = next((net for net in self.nets if net.head is not None), None)
         self.histograms = Histograms(
             train_x,
@@ -107,6 +119,7 @@ class Reference:
         )
         sizes = {name: features.shape[1] for name, features in self.features.items()}
         self.notes = doubts_about_counts(min(self.n, self.size), sizes)
+        self.notes += doubts_about_errors(sizes, WIDE)
 
     def train_copies(self) -> Tensor:
         """Return as many training examples as there are samples: what cheating looks like."""
@@ -120,6 +133,9 @@ class Reference:
             SpecError: they do not fit the data.
         """
         x = quantise(samples, self.data.spec)
+        for net in self.nets:
+            if net.slow:
+                self._say(f"taking the {net.name} features of {len(x)} samples")
         scores = {net.name: self._scores(net, net(x)) for net in self.nets}
         found = self.auditor.neighbours(x)
         closest = self.auditor.closest(x, found, CLOSEST) if self.data.spec.is_image else None
@@ -185,8 +201,10 @@ class Reference:
 
     def _figures(self, net: FeatureNet, features: Tensor) -> _Figures:
         reference = self.features[net.name]
+        distance, error = _frechet(features, reference)
         return _Figures(
-            frechet_distance(features, reference),
+            distance,
+            error,
             kernel_distance(features, reference),
             sliced_distance(features, reference),
             prdc(reference, features, NEIGHBOURS),
@@ -196,15 +214,17 @@ class Reference:
         reference = self.features[net.name]
         found, floor = self._figures(net, features), self.floors[net.name]
         kernel = found.kernel
-        error = bootstrap_error(features, reference, seed=self.seed)
-        # One basis and few draws say how much the mean over all of them varies, in less time.
-        sliced_error = bootstrap_error(
-            features,
-            reference,
-            partial(sliced_distance, directions=1),
-            repeats=_SLICED_REPEATS,
-            seed=self.seed,
-        )
+        error, sliced_error = found.frechet_error, None
+        if error is None:
+            error = bootstrap_error(features, reference, seed=self.seed)
+            # One basis and few draws say how much the mean over all of them varies, in less time.
+            sliced_error = bootstrap_error(
+                features,
+                reference,
+                partial(sliced_distance, directions=1),
+                repeats=_SLICED_REPEATS,
+                seed=self.seed,
+            )
         precision, recall, density, coverage = (
             Measure(value, real)
             for value, real in zip(_four(found.prdc), _four(floor.prdc), strict=True)
@@ -228,9 +248,17 @@ class _Figures:
     """What is measured in the features of one network."""
 
     frechet: float
+    frechet_error: float | None
     kernel: KernelDistance
     sliced: float
     prdc: PRDC
+
+
+def _frechet(features: Tensor, reference: Tensor) -> tuple[float, float | None]:
+    """Return the Frechet distance, and its error where resampling would take too long."""
+    if features.shape[1] > WIDE:
+        return frechet_with_error(features, reference)
+    return frechet_distance(features, reference), None
 
 
 def _four(shares: PRDC) -> tuple[float, float, float, float]:

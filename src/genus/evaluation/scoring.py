@@ -12,10 +12,11 @@ import numpy.typing as npt
 from torch import Tensor, nn
 
 from genus.capabilities import Samples, supports
-from genus.errors import SpecError
+from genus.errors import ConfigError, SpecError
 from genus.evaluation.block import SampleBlock
 from genus.evaluation.class_scores import LabelScores
 from genus.evaluation.drawing import chosen_count, draw
+from genus.evaluation.inception import check_has, nets_for
 from genus.evaluation.labels import LabelReference
 from genus.evaluation.likelihood import bits_per_dim, score
 from genus.evaluation.reconstruction import restored_examples
@@ -192,6 +193,7 @@ def evaluate(
     sample_budget: float = 60.0,
     training_seconds: float | None = None,
     reference: Reference | None = None,
+    inception: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Evaluation:
     """Evaluate a trained model on held-out data.
@@ -208,12 +210,17 @@ def evaluate(
         batch_size: examples scored at once; changes memory, not results.
         sample_budget: seconds that drawing may take by default.
         training_seconds: passed on to the result.
-        reference: shared by the models of a comparison; it fixes the number of samples.
+        reference: shared by the models of a comparison; it fixes the number of samples and the
+            feature networks.
+        inception: whether to add Inception features, where the user has installed torch-fidelity;
+            see `genus.evaluation.inception`.
         progress: told what takes long.
 
     Raises:
-        SpecError: the model is for other data, or cannot score examples with missing entries.
-        ConfigError: an argument out of range.
+        SpecError: the model is for other data, or cannot score examples with missing entries; or
+            Inception features are asked for, and the data are not images that they are made for.
+        ConfigError: an argument out of range, or torch-fidelity is missing.
+        DataError: the Inception weights cannot be had.
         TrainingError: the model returns NaN.
 
     Example:
@@ -227,19 +234,27 @@ def evaluate(
     missing = data.missing
     check_missing(model, missing, fit=False)
     say = progress or (lambda message: None)
+    judged = missing is None and samples != 0 and supports(model, Samples)
+    nets = None
+    if inception and samples == 0:
+        raise ConfigError("inception=True judges samples, but samples=0 leaves none; give another")
+    if reference is not None:
+        check_has(reference.nets, inception)
+    elif judged and inception:  # what is missing is better known at once
+        nets = nets_for(data, inception=True, progress=progress)
     say(f"scoring {_name(model)} on {split}")
     likelihood = score(model, data.split(split), k, batch_size=batch_size, seed=seed)
     block, drawn, each, notes = None, None, None, []
     conditional = getattr(model.spec, "classes", None) is not None
     if missing is not None and samples != 0:
         notes.append(f"{missing}; likelihoods are of what is known, and samples are not judged")
-    elif supports(model, Samples) and samples != 0:
+    elif judged:
         if reference is None:
             # A class-conditional model draws twice: as it likes, and with labels that are given.
             budget = sample_budget / 2 if conditional else sample_budget
             n, note = chosen_count(model, data, split, samples, budget)
             notes += [note] if note else []
-            reference = Reference(data, split=split, n=n, seed=seed, progress=progress)
+            reference = Reference(data, split=split, n=n, seed=seed, nets=nets, progress=progress)
             notes += reference.notes
         say(f"drawing {reference.n} samples from {_name(model)}")
         drawn, each = draw(model, reference.n, seed=seed)
@@ -248,6 +263,8 @@ def evaluate(
         if conditional and reference.labels is not None:
             say(f"drawing samples of given labels from {_name(model)}")
             block = replace(block, labels=_label_scores(model, reference.labels, seed))
+    elif inception:
+        notes.append(f"{_name(model)} does not sample, so there are no Inception features")
     bits, described = None, describe(data, split)
     if data.spec.is_discrete and likelihood.nats.size:
         bits = bits_per_dim(likelihood.mean, data.spec, described.known)

@@ -20,6 +20,7 @@ from genus.capabilities import Samples, supports
 from genus.errors import ConfigError, SpecError, raise_all
 from genus.evaluation.block import SampleBlock
 from genus.evaluation.drawing import chosen_count, draw
+from genus.evaluation.inception import check_has
 from genus.evaluation.samples import Reference
 from genus.evaluation.scoring import DataReference, check_match, describe, plain
 
@@ -73,6 +74,7 @@ def sweep(
     seed: int = 0,
     sample_budget: float = 60.0,
     reference: Reference | None = None,
+    inception: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Sweep:
     """Measure a model's samples at several temperatures.
@@ -85,12 +87,17 @@ def sweep(
         samples: how many at each; by default as `evaluate` has it.
         seed: of samples and reference.
         sample_budget: seconds that drawing at one temperature may take by default.
-        reference: shared by several models; it fixes the number of samples.
+        reference: shared by several models; it fixes the number of samples and the feature
+            networks.
+        inception: whether to add Inception features, where the user has installed torch-fidelity;
+            see `genus.evaluation.inception`.
         progress: told what takes long.
 
     Raises:
         ConfigError: no temperatures, too many, or one out of range or twice; too few samples.
-        SpecError: the model does not sample, or is for other data.
+        SpecError: the model does not sample, is for other data, or these are not images that
+            Inception features are made for.
+        DataError: the Inception weights cannot be had.
 
     Example:
         >>> import genus
@@ -107,7 +114,10 @@ def sweep(
     if reference is None:
         n, note = chosen_count(model, data, split, samples, sample_budget)
         notes += [note] if note else []
-        reference = Reference(data, split=split, n=n, seed=seed, progress=progress)
+        reference = Reference(
+            data, split=split, n=n, seed=seed, inception=inception, progress=progress
+        )
+    check_has(reference.nets, inception)
     blocks = {}
     for temperature in temperatures:
         say(f"drawing {reference.n} samples at temperature {temperature:g}")

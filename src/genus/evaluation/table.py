@@ -16,6 +16,7 @@ from genus.evaluation.column import (
     with_error,
     within,
 )
+from genus.evaluation.inception import NAME as INCEPTION
 from genus.evaluation.measure import Measure
 from genus.evaluation.outcome import Comparison, Row
 from genus.evaluation.page_columns import page_columns
@@ -61,12 +62,16 @@ def render(comparison: Comparison, console: Console | None = None) -> None:
         highlight=False,
     )
     first = [c for c in every if c.block != "samples"]
-    second = [c for c in every if c.block == "samples"]
+    third = [c for c in every if c.title.endswith(f"[{INCEPTION}]")]  # 80 columns are full
+    second = [c for c in every if c.block == "samples" and c not in third]
     models = [row for row in comparison.rows if row.kind == "model"]
     console.print(_table("Likelihood and cost", first, models, console.width))
     if second:
         title = f"Samples: {comparison.samples} of each, against held-out data"
         console.print(_table(title, second, list(comparison.rows), console.width))
+        if third:
+            title = "The same samples in Inception features"
+            console.print(_table(title, third, list(comparison.rows), console.width))
         for line in audit_lines(comparison):
             console.print(line, highlight=False, markup=False)
     for line in remarks(comparison):
@@ -337,6 +342,14 @@ READ_FRECHET = {
         "The same distance in the features of a network with fixed random weights. It knows "
         "nothing of classes, so it judges texture, contrast and noise more evenly. Where the two "
         "disagree, look at the pictures."
+    ),
+    "inception": (
+        "Frechet distance in 2,048 features of the Inception network, in their own unit: with its "
+        "published weights the Frechet Inception distance (FID) of papers, on these images at this "
+        "number of them. The network was trained on photographs, and images are resized to "
+        "299x299: of other kinds of image it may see little of what matters. It is biased up for "
+        "few samples, more than the others, and papers use 50,000: compare it only at the same "
+        "number, with the figure under the title."
     ),
     "values": (
         "Frechet distance between Gaussians fitted to the standardised columns of samples and of "
