@@ -38,16 +38,23 @@ def test_there_is_no_likelihood_and_no_cost(bars):
     assert found.bits_per_dim is None
     assert found.cost.parameters is None
     assert found.samples.n == 60
-    assert found.notes == ()
+    (note,) = found.notes
+    assert "60 examples do not fill 64 features" in note
     again = Evaluation.from_json(found.to_json(), found.likelihood.nats, found.drawn)
     assert again.samples == found.samples
+
+
+def test_doubts_about_samples_are_told(bars):
+    same = bars.train.x[:1].long().expand(60, -1, -1, -1)
+    notes = evaluate_samples(same, bars).notes
+    assert any("identical" in note or "the same" in note for note in notes), notes
 
 
 def test_of_more_than_usual_so_many_are_chosen_and_said(bars):
     x = bars.train.x.long()
     found = evaluate_samples(x, bars, seed=3)
     assert found.samples.n == 60
-    assert found.notes == ("60 of 240 samples were judged, chosen by seed 3",)
+    assert found.notes[0] == "60 of 240 samples were judged, chosen by seed 3"
     assert not torch.equal(found.drawn, evaluate_samples(x, bars, seed=4).drawn)
     few = evaluate_samples(x, bars, samples=20)
     assert few.samples.n == 20

@@ -93,19 +93,20 @@ def evaluate_samples(
         reference = Reference(
             data, split=split, n=n, seed=seed, inception=inception, progress=progress
         )
-        said += reference.notes if inception else ()
-    else:
-        check_has(reference.nets, inception)
+    check_has(reference.nets, inception)
+    said += reference.notes
     if progress is not None:
         progress(f"measuring {n} samples")
     picked = picked if picked.is_floating_point() else picked.long()
+    block = reference.measure(picked)
+    said += block.notes
     return Evaluation(
         name,
         FAMILY,
         describe(data, split),
         LogLikelihood.not_available(),
         None,
-        reference.measure(picked),
+        block,
         Cost(None),
         seed,
         tuple(said),
