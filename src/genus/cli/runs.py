@@ -53,9 +53,12 @@ def default_name(model: str, data: str) -> Path:
     Example:
         >>> default_name("vae", "my/photos").as_posix()
         'runs/vae-photos'
+        >>> default_name("pix2pix", "mnist:downsample:2").as_posix()
+        'runs/pix2pix-mnist-downsample-2'
     """
-    stem = Path(data).name.partition(".")[0] or "data"
-    return RUNS / f"{model}-{stem}"
+    name, _, given = Path(data).name.partition(":")
+    parts = [model, name.partition(".")[0] or "data", *(given.split(":") if given else [])]
+    return RUNS / "-".join(parts)
 
 
 def read(path: Path) -> RunConfig:
