@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from genus.cli.errors import UsageError, hinted
 from genus.errors import near
@@ -33,6 +33,19 @@ def run_folder(path: Path) -> Path:
 def runs_in(folder: Path) -> list[Path]:
     """Return the runs directly inside a folder, by name."""
     return sorted(config.parent for config in folder.glob("*/config.json"))
+
+
+def check_no_images(model: Any, what: str, run: Path) -> None:
+    """Raise `UsageError` for a model that makes images from images, where none are given.
+
+    Args:
+        model: of any kind.
+        what: cannot be had of it.
+        run: its folder.
+    """
+    if model.spec.condition is not None:
+        problem = f"{what} cannot be had of {model.name}, which makes images from images (--given)"
+        raise hinted(UsageError(problem), f"genus sample {run} -n 16 -o pairs.png")
 
 
 def latest_run() -> Path:

@@ -81,7 +81,8 @@ class Reference:
                 f"{len(held_out)} examples in {split!r}"
             )
         self.nets = feature_nets(data, progress=progress) if nets is None else nets
-        self.examples = read(held_out, choose(len(held_out), self.size, seed)).x
+        self.pairs = read(held_out, choose(len(held_out), self.size, seed))
+        self.examples = self.pairs.x
         self.real, self.real_source = self._real_rows()
         self.features = {net.name: net(self.examples) for net in self.nets}
         self.auditor = self._make_auditor()
@@ -134,6 +135,16 @@ class Reference:
             closest=closest,
             notes=doubts_about_samples(x, self.real, self.data.spec),
         )
+
+    @property
+    def images(self) -> Tensor | None:
+        """What n samples of a model that goes by images are made from; None without any.
+
+        The samples have the conditions of the examples that they are compared with, in turn.
+        """
+        if self.data.spec.condition is None or self.pairs.y is None:
+            return None
+        return self.pairs.y[torch.arange(self.n) % self.size]
 
     @cached_property
     def labels(self) -> LabelReference | None:
