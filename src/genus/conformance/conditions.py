@@ -18,6 +18,7 @@ from genus.conformance.checks import (
     at_most,
     check,
     has_condition,
+    is_large,
     problems,
 )
 from genus.conformance.classes import calls_with, refusals, responses
@@ -45,11 +46,12 @@ def used(model: Any, context: Context) -> Iterator[Outcome]:
     meaning="a sample depends on the images that are given to the samples beside it",
 )
 def own(model: Any, context: Context) -> Result:
-    """Draw twice with the same noise and another image for all samples but the first."""
-    both = [_images(context, 5, salt) for salt in (0, 1)]
-    both[1][0] = both[0][0]
-    first, second = (model.sample(5, y=y, generator=context.generator(7))[0] for y in both)
-    return at_most(gap(first, second), 0.0 if context.spec.is_discrete else 1e-9)
+    """Draw twice with the same noise, and other images for the second half of the samples."""
+    n = 2 if is_large(context.spec) else 32
+    first, other = _images(context, 2 * n), _images(context, 2 * n, 1)
+    mixed = torch.cat([first[:n], other[n:]])
+    kept = [model.sample(2 * n, y=y, generator=context.generator(7))[:n] for y in (first, mixed)]
+    return at_most(gap(*kept), 0.0 if context.spec.is_discrete else 1e-9)
 
 
 @check(

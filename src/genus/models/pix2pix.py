@@ -90,12 +90,12 @@ class Pix2Pix(Adversarial):
     be of another size, and is then enlarged to that of the images. The norm is a mean over
     entries of images on -1 .. 1, as in the paper, so that :math:`\lambda = 100` is its weight.
 
-    What differs from the paper: noise is a vector z, spread over maps at the bottom of the U-Net,
-    and not dropout, so that a sample is a function of its condition and its noise. Examples are
-    normalised by themselves, as the paper's are in batches of one. Images are
-    halved until no side is above 7 rather than to one pixel, doubled by repeating pixels before a
-    convolution, and end without a squashing function (see `genus.families.strided`). The critic has
-    no normalisation, and its loss is that of the mean score of all patches.
+    What differs from the paper: noise is a vector z that joins at the bottom of the U-Net, and not
+    dropout, so that a sample is a function of its condition and its noise. Examples are normalised
+    by themselves, as the paper's are in batches of one. Sides of any length are halved rounding up,
+    doubled by repeating pixels before a convolution, and there is no squashing function at the end
+    (see `genus.families.strided`). The critic has no normalisation, and its loss is that of the
+    mean score of all patches.
 
     With a weight of 100 the noise changes next to nothing, as the paper found as well: samples of
     one condition are nearly the same.
@@ -131,8 +131,8 @@ class Pix2Pix(Adversarial):
         """Feature maps of the critic at half resolution; doubled with every further halving."""
         halvings: int = 2
         """Halvings of the critic, for patches with a side of 7, 15 or 31 pixels for 1, 2 or 3."""
-        learning_rate: float = 2e-4
-        """Of both players."""
+        learning_rate: float = 1e-3
+        """Of both players; the paper's 2e-4 goes with batches of one example."""
 
         def __post_init__(self) -> None:
             names = ("latents", "channels", "critic_channels", "halvings", "learning_rate")

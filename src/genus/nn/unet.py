@@ -6,7 +6,7 @@ References:
     | Group Normalization (Wu and He, 2018), of one group, https://arxiv.org/abs/1803.08494
 """
 
-# Shapes: B batch, C H W an image, M maps at the bottom.
+# Shapes: B batch, C H W an image, M numbers that join at the bottom.
 from __future__ import annotations
 
 from itertools import pairwise
@@ -28,7 +28,7 @@ def _layer(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 
 
 class UNet(nn.Module):
-    """Halve an image until no side is above 7, double it again, and hand details across.
+    """Halve an image down to one pixel, double it again, and hand details across.
 
     Each stage on the way up sees what the stage of its size on the way down made. Sides are halved
     rounding up, so images of any size work. What is normalised is each example by itself.
@@ -38,7 +38,7 @@ class UNet(nn.Module):
         outputs: channels of those that go out.
         size: their height and width.
         channels: feature maps at full resolution; doubled with every halving, up to fourfold.
-        extra: maps that join at the bottom, M.
+        extra: numbers that join at the bottom, M.
 
     Example:
         >>> net = UNet(3, 1, (5, 12), channels=4, extra=2)
@@ -50,7 +50,7 @@ class UNet(nn.Module):
         self, inputs: int, outputs: int, size: tuple[int, int], *, channels: int, extra: int = 0
     ) -> None:
         super().__init__()
-        self.sizes = halvings(*size)
+        self.sizes = halvings(*size, until=1)
         widths = [channels * min(2**i, 4) for i in range(len(self.sizes))]
         self.first = _layer(inputs, widths[0])
         self.down = nn.ModuleList(_layer(*pair, stride=2) for pair in pairwise(widths))
@@ -64,15 +64,14 @@ class UNet(nn.Module):
 
         Args:
             x: ``(B, inputs, H, W)``.
-            extra_BM: numbers that are spread over whole maps and join at the bottom.
+            extra_BM: numbers that join at the bottom.
         """
         kept = [self.first(x)]
         for layer in self.down:
             kept.append(layer(kept[-1]))
         h = kept.pop()
         if extra_BM is not None:
-            maps = extra_BM[:, :, None, None].expand(-1, -1, *h.shape[2:])
-            h = torch.cat([h, maps], 1)
+            h = torch.cat([h, extra_BM[:, :, None, None]], 1)
         h = self.bottom(h)
         for layer, size in zip(self.up, self.sizes[-2::-1], strict=True):
             h = layer(torch.cat([F.interpolate(h, size, mode="nearest"), kept.pop()], 1))
