@@ -63,7 +63,7 @@ class Grayscale:
 
     def __call__(self, x: Tensor, spec: Spec) -> Tensor:
         """Return ``(B, 1, H, W)``."""
-        red, green, blue = x.long().split(1, 1)
+        red, green, blue = (x[:, i : i + 1].long() for i in range(3))
         return (299 * red + 587 * green + 114 * blue + 500) // 1000
 
 

@@ -152,7 +152,7 @@ def _near(x: Tensor, pairs: Batch, spec: Spec, degradation: Degradation | None) 
     off_BD = (x - pairs.x).double().flatten(1)
     error_B = off_BD.square().mean(1).clamp(min=1 / spec.dims)
     consistency = None
-    if degradation is not None:
+    if degradation is not None and pairs.y is not None:
         again = degradation(x, spec.unconditional())
         consistency = Mean.of((again - pairs.y).double().abs().flatten(1).mean(1) / span)
     return Nearness(
