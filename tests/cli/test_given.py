@@ -163,7 +163,7 @@ def test_an_evaluation_tells_how_near_samples_come_to_their_originals(cli, run):
     words = cli("evaluate", run, "--samples", 40)
     assert "40 pairs given downsample:2" in words.out
     assert "PSNR, dB" in words.out
-    assert "condition, enlarged" in words.out
+    assert "condition alone" in words.out
     assert "very examples" in " ".join(words.out.split())
 
 

@@ -154,6 +154,13 @@ def test_what_is_missing_is_said():
         Pix2Pix.Config(halvings=0)
 
 
+def test_what_to_change_are_options_that_it_has_and_no_model_that_goes_by_nothing():
+    assert made().remedies("collapse") == ("--set l1=400 (now 100)",)
+    assert made().remedies("chance") == ("--set l1=25 (now 100)",)
+    free = made(config=Pix2Pix.Config(channels=4, critic_channels=4, l1=0.0))
+    assert free.remedies("divergence") == ("--set l1=100 (now 0)",)
+
+
 def test_a_few_steps_bring_samples_nearer_to_their_own_originals():
     model = made(config=Pix2Pix.Config(channels=8, critic_channels=4, latents=2)).float()
     players = [

@@ -320,7 +320,7 @@ def _print_pairs(block: PairBlock) -> None:
         if means[0] is not None:
             rows.append((words, *(None if mean is None else _told(mean) for mean in means)))
     given = f" given {block.degradation}" if block.degradation else ""
-    output.table((f"{block.n} pairs{given}", "model", "condition, enlarged"), rows)
+    output.table((f"{block.n} pairs{given}", "model", "condition alone"), rows)
 
 
 def _told(mean: Mean) -> str:
