@@ -198,6 +198,12 @@ def test_what_such_a_run_cannot_do_is_refused_in_words(cli, run, words):
     cli(*(run if word == "RUN" else word for word in words)).refused("pix2pix")
 
 
+def test_a_comparison_gives_no_images_and_says_so_before_it_trains(cli):
+    words = ("compare", "pix2pix", "independent", "--data", "digits", "--time-budget", "1s")
+    cli(*words, "--out", "both").refused("pix2pix makes images from images", "leave it out")
+    assert not Path("both").exists()
+
+
 def test_the_list_of_models_says_which_goes_by_images(cli):
     listed = {model["name"]: model["from_images"] for model in cli("models", "--json").json}
     assert listed["pix2pix"] is True
