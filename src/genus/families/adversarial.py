@@ -104,8 +104,8 @@ class Adversarial(Model):
 
     A subclass makes two modules whose parameters are disjoint. ``generator(z_BZ, y)`` returns
     examples on the networks' own scale (see `to_real`), and ``critic(x, y)`` a pair of scores
-    ``(B,)`` and features ``(B, F)``. Both take ``y=None`` where the Spec is of nothing conditional,
-    and images to go by on the networks' scale. No layer may let examples of a batch see each other.
+    ``(B,)`` and features ``(B, F)``. Both take ``y=None`` where the Spec is not conditional, and
+    images to go by on the networks' scale. No layer may let examples of a batch see each other.
 
     References:
         | Generative Adversarial Networks (Goodfellow et al., 2014) https://arxiv.org/abs/1406.2661
