@@ -146,6 +146,7 @@ def test_images_that_do_not_fit_are_refused_before_anything_is_drawn(cli, run, p
     cli("sample", run, "--from", "none").refused("none does not exist")
     cli("sample", run, "-n", 500).refused("360 images to go by", "--each")
     cli("sample", run, "--each", 0).refused("--each 0")
+    cli("sample", run, "-n", 2000, "--each", 100).refused("makes 200,000 samples, above 100,000")
     cli("sample", run, "--class", 1).refused("goes by images, not by labels")
     cli("sample", plain, "--from", "large.png", "--each", 2).refused(
         "--from large.png: the run was not trained with --given", "--each 2"

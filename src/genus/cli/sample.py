@@ -96,6 +96,9 @@ def _check(
         within(
             n, 1, MOST_SAMPLES, "-n", "for more, draw in several parts, each with its own --seed"
         )
+    many = f"-n {n:,} with --each {images.each} makes {n * images.each:,} samples, above"
+    alone = images.each == 1  # then -n itself says it
+    problems.require(alone or n * images.each <= MOST_SAMPLES, f"{many} {MOST_SAMPLES:,}")
     with problems.collect():
         check_seed(seed)
     with problems.collect():
