@@ -29,11 +29,12 @@ def page(name: str, cls: type[Any]) -> str:
     module = inspect.getmodule(cls)
     assert module is not None, f"{name} is defined in no module"
     can = ", ".join(f"`{capability}`" for capability in capabilities_of(cls))
+    given = " --given downsample:2" if cls.takes_condition else ""
     parts = [
         f"# {name}",
         to_markdown(inspect.getdoc(module) or ""),
         f"Family: {cls.family.replace('_', ' ')}. It can: {can}.",
-        f"```sh\ngenus train {name} --data digits --time-budget 60s\n```",
+        f"```sh\ngenus train {name} --data digits{given} --time-budget 60s\n```",
         "## The class",
         to_markdown(inspect.getdoc(cls) or ""),
         "## Options",

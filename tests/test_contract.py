@@ -1,6 +1,7 @@
 """The contract: Specs, likelihoods, noise, configurations and the registry."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -34,11 +35,31 @@ from genus.spec import Batch, Spec
         ({"shape": (8, 8)}, r"\(D,\) or \(C, H, W\)"),
         ({"shape": (4,), "levels": 1}, "at least 2"),
         ({"shape": (4,), "classes": 0}, "at least 1"),
+        ({"shape": (1, 4, 4), "condition": (4, 4)}, "three positive integers"),
+        ({"shape": (1, 4, 4), "condition": (1, 0, 4)}, "three positive integers"),
+        ({"shape": (4,), "condition": (1, 2, 2)}, "needs images"),
+        ({"shape": (1, 4, 4), "classes": 2, "condition": (1, 2, 2)}, "leave one out"),
     ],
 )
 def test_a_spec_refuses_what_cannot_be(arguments: dict, words: str) -> None:
     with pytest.raises(SpecError, match=words):
         Spec(**arguments)
+
+
+def test_a_spec_without_an_image_to_go_by_is_written_as_it_always_was() -> None:
+    spec = Spec(shape=(1, 4, 4), levels=3, classes=2)
+    assert json.dumps(spec.to_json()) == '{"shape": [1, 4, 4], "levels": 3, "classes": 2}'
+    assert repr(spec) == "Spec(shape=(1, 4, 4), levels=3, classes=2)"
+    assert Spec.from_json({"shape": [1, 4, 4], "levels": 3, "classes": 2}) == spec
+
+
+def test_a_spec_with_an_image_to_go_by_goes_through_json_and_can_lose_it() -> None:
+    spec = Spec(shape=(1, 4, 4), levels=3, condition=(3, 2, 2))
+    assert Spec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
+    assert eval(repr(spec)) == spec
+    assert spec.is_conditional
+    assert spec.unconditional() == Spec(shape=(1, 4, 4), levels=3)
+    assert spec.of_conditions == Spec(shape=(3, 2, 2), levels=3)
 
 
 def test_a_spec_names_all_problems_at_once() -> None:

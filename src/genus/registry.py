@@ -162,6 +162,26 @@ def check_labelled(model: Any, spec: Spec, labelled: int | None) -> None:
     )
 
 
+def check_condition(model: Any, spec: Spec) -> None:
+    """Raise unless a model can go by the images that examples are conditional on, if by any.
+
+    Args:
+        model: an instance or a class.
+        spec: what it is to be made for.
+
+    Raises:
+        SpecError: it cannot; the message names the models that can.
+    """
+    if spec.condition is None or model.takes_condition:
+        return
+    able = [name for name, cls in list_models().items() if cls.takes_condition]
+    raise SpecError(
+        f"{model.name} does not go by an image, but the data come with one of shape "
+        f"{spec.condition}; take {', '.join(able)}, or leave the images out (given=, --given, "
+        "spec.unconditional())"
+    )
+
+
 def _takes_missing(model: Any, fit: bool) -> bool:
     from genus.capabilities import Fits, Marginalises, supports
 

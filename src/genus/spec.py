@@ -28,9 +28,12 @@ class Spec:
         levels: how many values each entry can take (2 for binary, 256 for 8-bit), or None for
             real numbers.
         classes: how many labels there are, or None when a model is to be unconditional.
+        condition: ``(C, H, W)`` of the image that each example is made from, whose values are of
+            the same kind as those of the examples, or None.
 
     Raises:
-        SpecError: a size is not a positive integer, or there are fewer than 2 levels.
+        SpecError: a size is not a positive integer, there are fewer than 2 levels, or both classes
+            and an image are to be the condition.
 
     Example:
         >>> Spec(shape=(1, 8, 8), levels=17, classes=10).dims
@@ -40,6 +43,7 @@ class Spec:
     shape: tuple[int, ...]
     levels: int | None = None
     classes: int | None = None
+    condition: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(self.shape))
@@ -52,7 +56,28 @@ class Spec:
             problems.append(f"levels={self.levels} must be an integer of at least 2, or None")
         if self.classes is not None and not (isinstance(self.classes, int) and self.classes >= 1):
             problems.append(f"classes={self.classes} must be an integer of at least 1, or None")
+        if self.condition is not None:
+            object.__setattr__(self, "condition", tuple(self.condition))
+            problems += self._condition_problems(self.condition)
         raise_all(SpecError, "cannot describe the data:", problems)
+
+    def _condition_problems(self, shape: tuple[int, ...]) -> list[str]:
+        problems = []
+        if len(shape) != 3 or not all(isinstance(n, int) and n > 0 for n in shape):
+            problems.append(f"condition={shape} must be (C, H, W), three positive integers")
+        if len(self.shape) != 3:
+            problems.append(f"condition={shape} needs images (C, H, W), not shape={self.shape}")
+        if self.classes is not None:
+            problems.append(
+                f"classes={self.classes} and condition={shape} cannot both be what examples are "
+                "conditional on; leave one out"
+            )
+        return problems
+
+    def __repr__(self) -> str:
+        """Return the arguments; a condition only where there is one."""
+        given = "" if self.condition is None else f", condition={self.condition}"
+        return f"Spec(shape={self.shape}, levels={self.levels}, classes={self.classes}{given})"
 
     @property
     def dims(self) -> int:
@@ -69,9 +94,30 @@ class Spec:
         """Whether examples are levels, so that likelihoods are masses."""
         return self.levels is not None
 
+    @property
+    def is_conditional(self) -> bool:
+        """Whether examples come with something that they are conditional on, a label or an image.
+
+        Example:
+            >>> Spec(shape=(1, 8, 8), levels=17, condition=(1, 4, 4)).is_conditional
+            True
+        """
+        return self.classes is not None or self.condition is not None
+
     def unconditional(self) -> Spec:
-        """Return the same data without labels: what a model needs that takes no class."""
-        return replace(self, classes=None)
+        """Return the same data without labels or images to go by."""
+        return replace(self, classes=None, condition=None)
+
+    @property
+    def of_conditions(self) -> Spec:
+        """What the images are that examples are conditional on.
+
+        Raises:
+            SpecError: there are none.
+        """
+        if self.condition is None:
+            raise SpecError("this needs data that are conditional on an image; degrade them first")
+        return Spec(self.condition, self.levels)
 
     def check(self, x: Tensor) -> Tensor:
         """Return ``x`` if it is a batch of such examples.
@@ -130,6 +176,24 @@ class Spec:
             )
         return y
 
+    def check_condition(self, y: Tensor, n: int) -> Tensor:
+        """Return ``y`` if it is what ``n`` examples are conditional on: labels, or images.
+
+        Args:
+            y: ``(n,)`` labels of these classes, or ``(n, *condition)`` images.
+            n: how many examples there are.
+
+        Raises:
+            SpecError: nothing is conditional here, or ``y`` has another shape, type or range.
+        """
+        if self.condition is None:
+            return self.check_labels(y, n)
+        if tuple(y.shape) != (n, *self.condition):
+            raise SpecError(
+                f"conditions must be images of shape {(n, *self.condition)}, got {tuple(y.shape)}"
+            )
+        return self.of_conditions.check(y)
+
     @property
     def levels_or_raise(self) -> int:
         """The number of levels of discrete data.
@@ -143,21 +207,29 @@ class Spec:
 
     def to_json(self) -> dict[str, Any]:
         """Return what `from_json` reads."""
-        return {"shape": list(self.shape), "levels": self.levels, "classes": self.classes}
+        # Digests are made of this, so Specs without a condition must look as they always did.
+        given = {} if self.condition is None else {"condition": list(self.condition)}
+        return {"shape": list(self.shape), "levels": self.levels, "classes": self.classes, **given}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Spec:
         """Build a Spec from `to_json`'s dictionary."""
-        return cls(shape=tuple(data["shape"]), levels=data["levels"], classes=data["classes"])
+        given = data.get("condition")  # what was written before there were any has none
+        return cls(
+            shape=tuple(data["shape"]),
+            levels=data["levels"],
+            classes=data["classes"],
+            condition=None if given is None else tuple(given),
+        )
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Examples and, where there are any, their labels.
+    """Examples and, where there is anything, what they are conditional on.
 
     Args:
         x: ``(B, *spec.shape)``, integer levels or real numbers.
-        y: ``(B,)`` integer labels, or None.
+        y: ``(B,)`` integer labels, ``(B, *spec.condition)`` images, or None.
         known: ``(B, *spec.shape)`` boolean, False where an entry is missing; None where none is.
     """
 
@@ -177,8 +249,8 @@ class Batch:
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """Return the batch with all its tensors changed."""
-        labels = None if self.y is None else change(self.y)
-        return Batch(change(self.x), labels, None if self.known is None else change(self.known))
+        given = None if self.y is None else change(self.y)
+        return Batch(change(self.x), given, None if self.known is None else change(self.known))
 
 
 def _all_finite(x: Tensor) -> bool:

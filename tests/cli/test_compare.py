@@ -62,8 +62,8 @@ def test_some_of_each_family_by_default():
 
 
 def test_all_models_on_request():
-    """All but those that need the labels that a comparison does not show."""
-    expected = [name for name in list_models() if name not in ("m2", "naive-bayes")]
+    """All but those that need the labels or the images that a comparison does not show."""
+    expected = [name for name in list_models() if name not in ("m2", "naive-bayes", "pix2pix")]
     assert compare._takers(("all",), load_data("digits")) == expected
 
 

@@ -15,7 +15,7 @@ def test_json_is_a_list_with_name_family_and_capabilities(cli):
     assert answer.code == 0
     assert [model["name"] for model in answer.json] == list(list_models())
     for model in answer.json:
-        assert set(model) == {"name", "family", "capabilities"}
+        assert set(model) == {"name", "family", "capabilities", "from_images"}
         assert set(model["capabilities"]) <= set(CAPABILITIES)
         assert "samples" in model["capabilities"]
 
@@ -29,7 +29,8 @@ def test_table_names_every_model(cli):
 
 def test_one_model_shows_its_options_with_defaults_and_meaning(cli):
     answer = cli("models", "pixelcnn", "--json")
-    assert set(answer.json) == {"name", "family", "capabilities", "summary", "options", "presets"}
+    known = {"name", "family", "capabilities", "from_images", "summary", "options", "presets"}
+    assert set(answer.json) == known
     options = {option["name"]: option for option in answer.json["options"]}
     config = list_models()["pixelcnn"].Config()
     for name, option in options.items():

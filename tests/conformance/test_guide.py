@@ -3,13 +3,14 @@
 import re
 from pathlib import Path
 
-from tests.conformance import test_energy, test_marginals
+from tests.conformance import test_conditions, test_energy, test_marginals
 from tests.conformance.bugs import BUGS
 
 from genus.conformance.all_checks import CHECKS
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guides" / "verify.md"
 INFORMS = {"causality.context"}
+OTHERS = [*test_conditions.BUGS, *test_energy.BUGS, *test_marginals.BUGS]
 
 
 def test_the_guide_explains_every_check_and_no_other():
@@ -19,5 +20,5 @@ def test_the_guide_explains_every_check_and_no_other():
 
 def test_every_check_catches_a_planted_bug():
     caught = {name for _, names, _ in BUGS.values() for name in names}
-    caught |= {name for _, _, names in test_energy.BUGS + test_marginals.BUGS for name in names}
+    caught |= {name for _, _, names in OTHERS for name in names}
     assert set(CHECKS) - caught == INFORMS

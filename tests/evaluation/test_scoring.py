@@ -178,7 +178,7 @@ def test_a_model_for_other_data_is_refused(toys, data):
 def test_slow_samplers_draw_fewer_and_the_result_says_so(toys, data, monkeypatch):
     from genus.evaluation import drawing
 
-    monkeypatch.setattr(drawing, "sampling_cost", lambda model: 1.0)
+    monkeypatch.setattr(drawing, "sampling_cost", lambda model, y: 1.0)
     result = evaluate(toys.UniformModel(data.spec), data, sample_budget=55)
     assert result.samples.n == 55
     assert result.notes[0] == "55 samples instead of 60: drawing them all would take over 55 s"

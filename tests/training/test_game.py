@@ -17,6 +17,8 @@ from training_toys import (
 
 import genus
 from genus.data.base import DataSet
+from genus.data.degradations import Downsample
+from genus.data.degraded import degrade
 from genus.errors import TrainingError
 from genus.registry import get, list_models
 from genus.training import Hook, RunFolder, TrainConfig, TrainingInterrupted, train
@@ -235,11 +237,13 @@ def test_every_adversarial_model_is_resumed_to_the_bit(tmp_path, name):
     cls = get(name)
     options = cls.tiny | ({"augment": 0.5} if hasattr(cls.Config(), "augment") else {})
     assert len(EVERY) >= 6
-    train(make(name, **options), IMAGES, tmp_path / "whole", config)
+    data = degrade(IMAGES, Downsample(2)) if cls.takes_condition else IMAGES
+    spec = data.spec
+    train(make(name, spec=spec, **options), data, tmp_path / "whole", config)
     with pytest.raises(TrainingInterrupted):
-        train(make(name, **options), IMAGES, tmp_path / "cut", config, hooks=[Signal(9)])
+        train(make(name, spec=spec, **options), data, tmp_path / "cut", config, hooks=[Signal(9)])
     assert newest_valid(tmp_path / "cut" / "state").step == 10
-    train(make(name, seed=7, **options), IMAGES, tmp_path / "cut", resume=True)
+    train(make(name, seed=7, spec=spec, **options), data, tmp_path / "cut", resume=True)
     first, second = final_tensors(tmp_path / "whole"), final_tensors(tmp_path / "cut")
     assert {"hook/ema/0", "optim/0/0/exp_avg", "optim/1/0/exp_avg"} <= set(first)
     assert differences(first, second) == []

@@ -131,6 +131,7 @@ def by_model(values: dict[str, str]) -> dict[str, dict[str, str]]:
 def _takers(models: tuple[str, ...], data: DataSet) -> list[str]:
     """Return the models that were named, or all, or some of each family, that take the data."""
     if models and models != ("all",):
+        _check_given(models, data)
         return list(models)
     from genus.registry import check_missing, list_models
 
@@ -145,6 +146,23 @@ def _takers(models: tuple[str, ...], data: DataSet) -> list[str]:
         else:
             found[name] = cls
     return list(found) if models else _of_each_family(found)
+
+
+def _check_given(models: tuple[str, ...], data: DataSet) -> None:
+    """Raise `UsageError` for models that must be given images, which a comparison gives to none."""
+    from genus.registry import list_models
+
+    problems, known = Problems(), list_models()
+    for name in models:
+        if name in known and known[name].takes_condition:
+            try:
+                known[name].check_spec(data.spec.unconditional())
+            except SpecError:
+                problems.found.append(
+                    f"{name} makes images from images, and a comparison gives none; leave it out, "
+                    "train it alone (--given) and see what genus evaluate says of the run"
+                )
+    problems.raise_any("cannot compare:")
 
 
 def _of_each_family(found: dict[str, type[Model]]) -> list[str]:

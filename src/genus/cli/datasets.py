@@ -58,22 +58,29 @@ PLAIN = DataOptions()
 """No option at all."""
 
 
-def load(name: str, options: DataOptions = PLAIN, labelled: int | None = None) -> DataSet:
+def load(
+    name: str,
+    options: DataOptions = PLAIN,
+    labelled: int | None = None,
+    given: str | None = None,
+) -> DataSet:
     """Return the data set of that name or path.
 
     Args:
         name: or a path.
         options: how it is read.
         labelled: how many labels of the train split to keep; all by default.
+        given: the degradation that leaves what a model is given of each image.
 
     Raises:
-        DataError: there is none, or it is damaged.
-        ConfigError: fewer labels than classes.
+        DataError: there is none, or it is damaged, or the degradation does not fit it.
+        ConfigError: fewer labels than classes, or no such degradation.
     """
     from genus.data import load_data
 
+    asked = {**options.keywords(), "labelled": labelled, "given": given}
     with reading() as progress:
-        return load_data(name, **options.keywords(), labelled=labelled, progress=progress)
+        return load_data(name, **asked, progress=progress)
 
 
 def load_again(

@@ -13,6 +13,9 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from genus.capabilities import capabilities_of
 
+GIVEN = "--given downsample:2"
+"""An example of what a model that makes images from images must be given."""
+
 
 def summary(cls: type) -> str:
     """Return the first line of a class's docstring, or of its module's."""
@@ -21,12 +24,25 @@ def summary(cls: type) -> str:
 
 
 def describe(cls: Any) -> dict[str, Any]:
-    """Return name, family and capabilities of a model class."""
+    """Return name, family and capabilities of a model class, and whether it goes by images."""
     return {
         "name": cls.name,
         "family": cls.family,
         "capabilities": list(capabilities_of(cls)),
+        "from_images": cls.takes_condition,
     }
+
+
+def abilities(model: dict[str, Any]) -> str:
+    """Return in words what a model can do, from what `describe` says of it."""
+    given = [f"from images ({GIVEN})"] if model["from_images"] else []
+    return ", ".join([*model["capabilities"], *given])
+
+
+def first_training(model: dict[str, Any]) -> str:
+    """Return the command that trains a model for a minute."""
+    given = f" {GIVEN}" if model["from_images"] else ""
+    return f"genus train {model['name']} --data digits{given} --time-budget 60s"
 
 
 def options(config: type) -> list[dict[str, Any]]:

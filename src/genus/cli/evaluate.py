@@ -15,6 +15,7 @@ from genus.cli.options import Flag, check_seed, decimals, within
 if TYPE_CHECKING:
     from genus.data import DataSet
     from genus.evaluation import Evaluation
+    from genus.evaluation.pairs import Mean, PairBlock
     from genus.evaluation.sweep import Sweep
 
 MOST_SAMPLES = 100_000
@@ -292,6 +293,8 @@ def _print(found: Evaluation) -> None:
             each = f"{cost[key]:.2g} s" if cost[key] < 1 else output.seconds(cost[key])
             facts.append((name, each))
     output.pairs(facts)
+    if found.pairs is not None:
+        _print_pairs(found.pairs)
     if content["samples"] is not None:
         _print_samples(content["samples"])
     for line in found.notes:
@@ -324,6 +327,27 @@ def _between(interval: list[float] | None, cause: str) -> str:
         return ""
     low, high = interval
     return f", between {low:.4f} and {high:.4f} as {cause} is"
+
+
+def _print_pairs(block: PairBlock) -> None:
+    """Print how near samples come to their originals, beside what is done without a model."""
+    rows: list[tuple[Any, ...]] = []
+    for name, words in (
+        ("psnr", "PSNR, dB"),
+        ("l1", "L1, of a range of 1"),
+        ("consistency", "L1 of the condition made again"),
+    ):
+        means = [
+            None if row is None else getattr(row, name) for row in (block.model, block.baseline)
+        ]
+        if means[0] is not None:
+            rows.append((words, *(None if mean is None else _told(mean) for mean in means)))
+    given = f" given {block.degradation}" if block.degradation else ""
+    output.table((f"{block.n} pairs{given}", "model", "condition alone"), rows)
+
+
+def _told(mean: Mean) -> str:
+    return f"{mean.value:.4g} ± {mean.standard_error:.2g}"
 
 
 def _print_samples(block: dict[str, Any]) -> None:

@@ -21,21 +21,21 @@ def models(name: str | None = None, /, *, json: output.Json = False) -> None:
 
 
 def _list(json: bool) -> None:
-    from genus.cli.describe import describe
+    from genus.cli.describe import abilities, describe
     from genus.registry import list_models
 
     found = [describe(cls) for cls in list_models().values()]
     if json:
         output.print_json(found)
     else:
-        rows = [(m["name"], m["family"], ", ".join(m["capabilities"])) for m in found]
+        rows = [(m["name"], m["family"], abilities(m)) for m in found]
         output.table(("model", "family", "can"), rows)
     example = found[0]["name"] if found else "NAME"
     output.next_step(f"genus models {example}   (its options)")
 
 
 def _show(name: str, json: bool) -> None:
-    from genus.cli.describe import describe, options, summary
+    from genus.cli.describe import describe, first_training, options, summary
     from genus.registry import get
 
     cls = get(name)
@@ -49,12 +49,14 @@ def _show(name: str, json: bool) -> None:
         output.print_json(found)
     else:
         _print_one(found)
-    output.next_step(f"genus train {name} --data digits --time-budget 60s")
+    output.next_step(first_training(found))
 
 
 def _print_one(model: dict[str, Any]) -> None:
+    from genus.cli.describe import abilities
+
     output.say(f"{model['name']}: {model['summary']}")
-    output.pairs([("family", model["family"]), ("can", ", ".join(model["capabilities"]))])
+    output.pairs([("family", model["family"]), ("can", abilities(model))])
     rows = [(o["name"], o["type"], str(o["default"]), o["help"]) for o in model["options"]]
     if rows:
         output.table(("option (--set)", "type", "default", "meaning"), rows)

@@ -64,6 +64,8 @@ def plot(
 
     model = load(run)
     _check_able(model, kind)
+    if kind != "filters":
+        runs.check_no_images(model, f"a picture of kind {kind}", run)
     found, part = None, split or "test"
     if kind != "filters":
         found = run_data.of_run(record.data, data, reading)

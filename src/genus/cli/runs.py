@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from genus.cli.errors import UsageError, hinted
 from genus.errors import near
@@ -35,6 +35,19 @@ def runs_in(folder: Path) -> list[Path]:
     return sorted(config.parent for config in folder.glob("*/config.json"))
 
 
+def check_no_images(model: Any, what: str, run: Path) -> None:
+    """Raise `UsageError` for a model that makes images from images, where none are given.
+
+    Args:
+        model: of any kind.
+        what: cannot be had of it.
+        run: its folder.
+    """
+    if model.spec.condition is not None:
+        problem = f"{what} cannot be had of {model.name}, which makes images from images (--given)"
+        raise hinted(UsageError(problem), f"genus sample {run} -n 16 -o pairs.png")
+
+
 def latest_run() -> Path:
     """Return the run in `RUNS` that was written to last.
 
@@ -53,9 +66,12 @@ def default_name(model: str, data: str) -> Path:
     Example:
         >>> default_name("vae", "my/photos").as_posix()
         'runs/vae-photos'
+        >>> default_name("pix2pix", "mnist:downsample:2").as_posix()
+        'runs/pix2pix-mnist-downsample-2'
     """
-    stem = Path(data).name.partition(".")[0] or "data"
-    return RUNS / f"{model}-{stem}"
+    name, _, given = Path(data).name.partition(":")
+    parts = [model, name.partition(".")[0] or "data", *(given.split(":") if given else [])]
+    return RUNS / "-".join(parts)
 
 
 def read(path: Path) -> RunConfig:

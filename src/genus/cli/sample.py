@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from genus.cli import output
+from genus.cli import conditions, output, runs
+from genus.cli.conditions import Conditions, ImageOptions
 from genus.cli.errors import Problems, UsageError
 from genus.cli.options import Flag, Out, check_output, check_seed, within
-from genus.cli.runs import run_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,6 +35,7 @@ def sample(
     seed: int = 0,
     temperature: float = 1.0,
     class_: Annotated[int | None, Parameter(name="--class")] = None,
+    images: ImageOptions = conditions.PLAIN,
     force: Flag = False,
     json: output.Json = False,
 ) -> None:
@@ -42,45 +43,62 @@ def sample(
 
     Args:
         run: The run's folder.
-        n: How many samples.
+        n: How many samples; of a run trained with --given, how many images to make them from.
         out: A .png (a grid of images), .npy or .npz; <run>-samples.png or .npz when left out.
         animate: A .gif of the same images being drawn, for models with an order of pixels; without
             --out it is all that is written.
         seed: Seed of the noise; the first samples are the same however many are drawn.
         temperature: Below 1 safer samples, above 1 wilder ones; 1 is the model itself.
         class_: Draw this class only; for runs trained with --conditional.
+        images: What samples are made from.
         force: Replace the file if it exists.
         json: Print JSON to stdout.
     """
-    folder = run_folder(run)
-    _check(n, seed, temperature, out, animate, force)
+    folder = runs.run_folder(run)
+    _check(n, seed, temperature, out, animate, images, force)
     from genus.training import load
 
     model = load(folder)
     path = out or (None if animate else _default_name(folder, model.spec))
-    _check_fitting(model, n, path, animate, force)
-    y = labels(n, class_, model.spec)
+    _check_fitting(model, n, path, animate, images, force)
+    y, given = labels(n, class_, model.spec), None
+    if model.spec.condition is not None:
+        given = conditions.read(runs.read(folder), images, n)
+        y, n = given.y.repeat_interleave(images.each, 0), len(given)
+    total = n * images.each
     started = time.perf_counter()
-    with output.progress(f"drawing from {model.name}", n) as advance:
-        x = draw(model, n, y, seed, temperature, advance)
+    with output.progress(f"drawing from {model.name}", total) as advance:
+        x = draw(model, total, y, seed, temperature, advance)
     seconds = time.perf_counter() - started
     recipe = _recipe(model.name, folder, n, seed, temperature, class_)
-    written = _write(path, animate, x, y, model, recipe)
+    recipe |= {} if given is None else {"each": images.each, **given.source}
+    written = _write(path, animate, x, y if given is None else given, model, recipe)
     _report(written, x, seconds, recipe, json)
     output.next_step(f"genus evaluate {run}")
 
 
 def _check(
-    n: int, seed: int, temperature: float, out: Path | None, animate: Path | None, force: bool
+    n: int,
+    seed: int,
+    temperature: float,
+    out: Path | None,
+    animate: Path | None,
+    images: ImageOptions,
+    force: bool,
 ) -> None:
     """Check all that can be checked before the run is loaded."""
     from genus.cli.files import SUFFIXES
 
     problems = Problems()
     with problems.collect():
+        images.check()
+    with problems.collect():
         within(
             n, 1, MOST_SAMPLES, "-n", "for more, draw in several parts, each with its own --seed"
         )
+    many = f"-n {n:,} with --each {images.each} makes {n * images.each:,} samples, above"
+    alone = images.each == 1  # then -n itself says it
+    problems.require(alone or n * images.each <= MOST_SAMPLES, f"{many} {MOST_SAMPLES:,}")
     with problems.collect():
         check_seed(seed)
     with problems.collect():
@@ -101,7 +119,12 @@ def _check(
 
 
 def _check_fitting(
-    model: Any, n: int, path: Path | None, animate: Path | None, force: bool
+    model: Any,
+    n: int,
+    path: Path | None,
+    animate: Path | None,
+    images: ImageOptions,
+    force: bool,
 ) -> None:
     """Check that the run's samples can be what was asked for."""
     from genus.capabilities import Conditionals, supports
@@ -109,12 +132,15 @@ def _check_fitting(
     from genus.registry import list_models
 
     problems = Problems()
+    with problems.collect():
+        images.check_unused(model.spec)
     if path is not None:
         with problems.collect():
             check_output(path, force)
         if path.suffix.lower() == ".png":
             with problems.collect():
-                files.check_drawable(n, model.spec)
+                strip = 1 if model.spec.condition is None else images.each + 2
+                files.check_drawable(n * strip, model.spec)
     if animate is not None and not supports(model, Conditionals):
         able = [name for name, cls in list_models().items() if supports(cls, Conditionals)]
         problems.found.append(
@@ -141,6 +167,8 @@ def labels(n: int, label: int | None, spec: Spec) -> Tensor | None:
 
     if label is None:
         return None
+    if spec.condition is not None:
+        raise UsageError(f"--class {label}: the run goes by images, not by labels; leave it out")
     if spec.classes is None:
         raise UsageError(
             f"--class {label}: the run is unconditional; leave it out, or train with --conditional"
@@ -162,7 +190,7 @@ def draw(
     Args:
         model: any model.
         n: how many.
-        y: ``(n,)`` labels, or None.
+        y: ``(n,)`` labels, ``(n, *condition)`` images, or None.
         seed: of the generator.
         temperature: see the verb ``sample``.
         advance: told how many have been drawn, after each chunk.
@@ -212,7 +240,7 @@ def _write(
     path: Path | None,
     animate: Path | None,
     x: Tensor,
-    y: Tensor | None,
+    y: Tensor | Conditions | None,
     model: Any,
     recipe: dict[str, Any],
 ) -> dict[Path, str]:
@@ -222,7 +250,10 @@ def _write(
 
     written = {}
     if path is not None:
-        written[path] = files.save(path, x, y, model.spec, recipe)
+        if isinstance(y, Conditions):
+            written[path] = conditions.save(path, x, y, model.spec, recipe)
+        else:
+            written[path] = files.save(path, x, y, model.spec, recipe)
     if animate is not None:
         from genus.cli.animation import gif
 

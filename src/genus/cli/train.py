@@ -26,6 +26,40 @@ MOST_EXAMPLES = 65_536
 
 
 @dataclass(frozen=True)
+class Goes:
+    """What a model goes by besides the examples.
+
+    Args:
+        conditional: the labels.
+        labelled: so many labels.
+        given: what a degradation leaves of each image.
+    """
+
+    conditional: bool = False
+    labelled: int | None = None
+    given: str | None = None
+
+    @property
+    def by_labels(self) -> bool:
+        """Whether labels were asked for."""
+        return self.conditional or self.labelled is not None
+
+    def check(self) -> None:
+        """Raise `UsageError` if both labels and an image were asked for."""
+        if self.by_labels and self.given is not None:
+            raise UsageError(
+                "--given drops the labels, which --conditional and --labelled ask for; leave "
+                "one or the other out"
+            )
+
+    def named(self, data: str) -> str:
+        """Return what data of that name are called with what they are given."""
+        from genus.data import degradation
+
+        return data if self.given is None else f"{data}:{degradation(self.given)}"
+
+
+@dataclass(frozen=True)
 class Plan:
     """A run that is ready to begin.
 
@@ -55,6 +89,7 @@ def train(
     resume: Flag = False,
     conditional: Flag = False,
     labelled: int | None = None,
+    given: str | None = None,
     dry_run: Flag = False,
     options: TrainOptions = TrainOptions(),  # noqa: B008  (frozen)
     reading: DataOptions = datasets.PLAIN,
@@ -71,15 +106,16 @@ def train(
         resume: Go on with the run in --out, or with the last one.
         conditional: Learn p(x | class) from the labels.
         labelled: Keep so many labels of the train split, and hide the others; for m2.
+        given: What is given of each image to make it from, for pix2pix: grayscale, downsample:2,
+            blur:1.5, or hide:lower (upper, left, right, centre).
         dry_run: Print the whole configuration and stop.
         options: How to train.
         reading: How data are read.
         json: Print JSON to stdout.
     """
-    if resume:
-        plan = _resumed(model, data, (preset, set_), out, (conditional, labelled), options, reading)
-    else:
-        plan = _fresh(model, data, (preset, set_), out, (conditional, labelled), options, reading)
+    prepare = _resumed if resume else _fresh
+    goes = Goes(conditional, labelled, given)
+    plan = prepare(model, data, (preset, set_), out, goes, options, reading)
     if dry_run:
         _print_plan(plan, json)
         return
@@ -93,21 +129,21 @@ def _fresh(
     data: str | None,
     chosen: tuple[str | None, tuple[str, ...]],
     out: Path | None,
-    classes: tuple[bool, int | None],
+    goes: Goes,
     options: TrainOptions,
     reading: DataOptions,
 ) -> Plan:
     """Return the plan of a new run, or raise one error with all that is wrong."""
-    from genus.registry import check_labelled, check_missing, get
+    from genus.registry import check_condition, check_labelled, check_missing, get
 
-    labelled = classes[1]
-    conditional = classes[0] or labelled is not None
     problems = Problems()
     cls, found, sets, config = None, None, None, None
     with problems.collect():
         cls = get(_needed(model, "a model, for example pixelcnn (genus models lists them)"))
     with problems.collect():
-        found = datasets.load(_needed(data, "--data, for example --data digits"), reading, labelled)
+        goes.check()
+        name = _needed(data, "--data, for example --data digits")
+        found = datasets.load(name, reading, goes.labelled, goes.given)
     with problems.collect():
         sets = _options(cls, *chosen)
     with problems.collect():
@@ -119,9 +155,10 @@ def _fresh(
     assert cls is not None
     assert found is not None
     assert config is not None
-    spec = found.spec if conditional else found.spec.unconditional()
-    if conditional and spec.classes is None:
+    spec = found.spec if goes.by_labels or goes.given else found.spec.unconditional()
+    if goes.by_labels and spec.classes is None:
         raise UsageError(f"--conditional needs labels, but {found.name} has none; leave it out")
+    check_condition(cls, spec)
     _check_spec(cls, spec, found)
     check_missing(cls, found.missing, fit=True)
     check_labelled(cls, spec, found.labelled)
@@ -235,33 +272,39 @@ def _resumed(
     data: str | None,
     chosen: tuple[str | None, tuple[str, ...]],
     out: Path | None,
-    classes: tuple[bool, int | None],
+    goes: Goes,
     options: TrainOptions,
     reading: DataOptions,
 ) -> Plan:
     """Return the plan of going on with a run; what was typed must agree with what it says."""
-    conditional, labelled = classes
-    if out is None:
-        out = runs.default_name(model, data) if model and data else runs.latest_run()
+    if out is None and model and data:
+        out = runs.default_name(model, goes.named(data))
+    out = out or runs.latest_run()
     record = runs.read(out)
     problems = Problems()
     told = model is None or model == record.model
     problems.require(told, f"the run is of {record.model}, not {model}; leave the model out")
-    knows = not conditional or record.spec.classes is not None
+    knows = not goes.conditional or record.spec.classes is not None
     problems.require(knows, "the run is unconditional; leave --conditional out")
-    told_labels = labelled is None or labelled == record.data["source"].get("labelled")
+    source = record.data["source"]
+    told_labels = goes.labelled in (None, source.get("labelled"))
     problems.require(told_labels, "a run has its labels already; leave --labelled out")
+    with problems.collect():
+        told_given = goes.named("") in ("", f":{source.get('given')}")
+        problems.require(told_given, "a run knows already what is given; leave --given out")
     preset, set_ = chosen
     problems.require(preset is None, "a run has its options already; leave --preset out")
     with problems.collect():
         sets = {**record.options, **assignments(set_)}
         config = dataclasses.replace(record.training, **options.given())
     problems.raise_any(f"cannot resume {out}:")
-    known = (None, record.data["name"], record.data["source"].get("name_or_path"))
+    known = (None, record.data["name"], source.get("name_or_path"))
     if data in known and reading in (datasets.PLAIN, DataOptions(data_root=reading.data_root)):
         found = datasets.load_again(record.data, reading.data_root, training=True)
     else:
-        found = datasets.load(data or record.data["name"], reading, labelled)
+        found = datasets.load(
+            data or record.data["name"], reading, goes.labelled, source.get("given")
+        )
     return Plan(build_model(record.model, record.spec, sets, config.seed), found, config, out, True)
 
 

@@ -5,6 +5,7 @@ from genus.conformance import (
     causality,
     classes,
     completion,
+    conditions,
     energy,
     inputs,
     marginals,
@@ -25,6 +26,7 @@ SUBJECTS = (
     bounds,
     energy,
     classes,
+    conditions,
     training,
     persistence,
 )

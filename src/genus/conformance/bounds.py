@@ -88,7 +88,7 @@ def iwae_of(
 @torch.no_grad()
 def repeatable(model: Any, context: Context) -> Iterator[Outcome]:
     """Compute both bounds twice from the same generator, the global one disturbed."""
-    x, y = context.examples(3), context.labels(3)
+    x, y = context.examples(3), context.conditions(3)
     elbo = [model.elbo(x, y, generator=context.generator()).value for _ in range(2)]
     yield at_most(gap(*elbo), 0.0, "ELBO")
     iwae = [model.iwae(x, 3, y, generator=context.generator()) for _ in range(2)]
@@ -99,7 +99,7 @@ def repeatable(model: Any, context: Context) -> Iterator[Outcome]:
 @torch.no_grad()
 def divergence(model: Any, context: Context) -> Result:
     """Look at the mean divergence of each group over many draws."""
-    x, y = context.examples(4), context.labels(4)
+    x, y = context.examples(4), context.conditions(4)
     xs, ys = repeated(x, y, 50)
     kl = model.elbo(xs, ys, generator=context.generator()).kl.view(50, 4, -1)
     low = kl.mean(0) + SIGMAS * kl.std(0) / 50**0.5
@@ -109,7 +109,7 @@ def divergence(model: Any, context: Context) -> Result:
 @check("bounds.iwae-one", Bounded, meaning="the bound with one sample is not the ELBO")
 def iwae_one(model: Any, context: Context) -> Result:
     """Compare IWAE with k=1 and the ELBO, both averaged over draws."""
-    x, y = context.examples(4), context.labels(4)
+    x, y = context.examples(4), context.conditions(4)
     one = iwae_of(model, x, 1, y, context, repeats(context))
     elbo = elbo_of(model, x, y, context)
     error = (one.error.square() + elbo.error.square()).sqrt()
@@ -119,7 +119,7 @@ def iwae_one(model: Any, context: Context) -> Result:
 @check("bounds.iwae-grows", Bounded, meaning="more samples do not tighten the bound")
 def iwae_grows(model: Any, context: Context) -> Iterator[Outcome]:
     """Compare IWAE at k = 1 and 8; in expectation it never falls."""
-    x, y = context.examples(4), context.labels(4)
+    x, y = context.examples(4), context.conditions(4)
     found = [iwae_of(model, x, k, y, context, repeats(context)) for k in (1, 8)]
     for fewer, more in itertools.pairwise(found):
         error = (fewer.error.square() + more.error.square()).sqrt()
@@ -131,7 +131,7 @@ def iwae_grows(model: Any, context: Context) -> Iterator[Outcome]:
 @torch.no_grad()
 def parts(model: Any, context: Context) -> Iterator[Outcome]:
     """Draw latents from the encoder's law and average log p(x|z) and log q(z|x) - log p(z)."""
-    x, y = context.examples(3), context.labels(3)
+    x, y = context.examples(3), context.conditions(3)
     xs, ys = repeated(x, y, repeats(context))
     posterior, prior = _laws(model, xs, ys)
     z = posterior.draw(ExampleNoise(len(xs), context.generator(80), dtype=torch.float64))
@@ -150,7 +150,7 @@ def parts(model: Any, context: Context) -> Iterator[Outcome]:
 @torch.no_grad()
 def iwae_redrawn(model: Any, context: Context) -> Result:
     """Draw 3 latents from the encoder's law and average the weights p(x, z) / q(z | x)."""
-    k, times, x, y = 3, repeats(context), context.examples(3), context.labels(3)
+    k, times, x, y = 3, repeats(context), context.examples(3), context.conditions(3)
     xs, ys = repeated(x, y, times * k)
     posterior, prior = _laws(model, xs, ys)
     z = posterior.draw(ExampleNoise(len(xs), context.generator(82), dtype=torch.float64))
@@ -202,7 +202,7 @@ def latent_size(model: Any, context: Context) -> int | None:
     """Return the number of latents, from the middle of the encoder's law."""
     if not hasattr(model, "encode"):
         return None
-    found = middle(model.encode(context.examples(1), context.labels(1)))
+    found = middle(model.encode(context.examples(1), context.conditions(1)))
     return found.shape[-1] if found is not None and found.dim() == 2 else None
 
 

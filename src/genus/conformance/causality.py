@@ -133,7 +133,7 @@ def _laws(model: Any, context: Context, x_JD: Tensor) -> Tensor:
     """Return the laws ``(J, D, V)`` of all entries, with the same dropout at every call."""
     x = x_JD.view(-1, *context.spec.shape)
     with global_seed(context.seed):
-        law = model.conditionals(x, context.labels(len(x)))
+        law = model.conditionals(x, context.conditions(len(x)))
         values = probe_values(context.spec)
         return fingerprint(law, x, values).flatten(1, -2).double()
 
@@ -153,7 +153,7 @@ def derivatives(model: Any, context: Context) -> tuple[Tensor, Tensor]:
     for salt in range(1 if context.quick else 2):
         u = model.scaled(x).detach().clone().requires_grad_()
         with global_seed(context.seed):
-            out_DDP = model.parameters_of(u, context.labels(dims)).flatten(1, -2)
+            out_DDP = model.parameters_of(u, context.conditions(dims)).flatten(1, -2)
         own_DP = out_DDP[torch.arange(dims), torch.arange(dims)]
         weights = torch.randn(own_DP.shape, generator=context.generator(salt), dtype=torch.float64)
         if own_DP.requires_grad:

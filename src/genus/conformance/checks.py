@@ -20,6 +20,8 @@ from genus.spec import Batch, Spec
 
 ENUMERABLE_STATES = 70_000
 """Spaces of at most so many examples are enumerated."""
+IMAGES = 64
+"""Different images that samples are given to go by."""
 
 
 @dataclass(frozen=True)
@@ -101,13 +103,27 @@ class Context:
             return torch.randn(shape, generator=self.generator(salt), dtype=torch.float64)
         return torch.randint(self.spec.levels, shape, generator=self.generator(salt))
 
-    def labels(self, n: int) -> Tensor | None:
-        """Return ``n`` labels, all classes in turn, or None."""
-        return None if self.spec.classes is None else torch.arange(n) % self.spec.classes
+    def conditions(self, n: int) -> Tensor | None:
+        """Return what ``n`` examples are conditional on: all classes in turn, images, or None."""
+        return self.images(n) if self.spec.classes is None else torch.arange(n) % self.spec.classes
+
+    def images(self, n: int, salt: int = 0) -> Tensor | None:
+        """Return ``n`` random images to go by, the first ones always the same; None without any."""
+        if self.spec.condition is None:
+            return None
+        pool = Context(self.spec.of_conditions, self.seed).examples(IMAGES, 500 + salt)
+        return pool[torch.arange(n) % IMAGES]
+
+    def draw(self, model: Any, n: int, salt: int = 0, **asked: Any) -> Tensor:
+        """Return ``n`` samples without labels; they are given images where there are any."""
+        if self.spec.condition is not None:
+            asked["y"] = self.images(n)
+        x: Tensor = model.sample(n, generator=self.generator(salt), **asked)
+        return x
 
     def batch(self, n: int, salt: int = 0) -> Batch:
-        """Return ``n`` random examples with their labels, if there are any."""
-        return Batch(self.examples(n, salt), self.labels(n))
+        """Return ``n`` random examples with what they are conditional on, if there is anything."""
+        return Batch(self.examples(n, salt), self.conditions(n))
 
     def class_labels(self, n: int) -> list[Tensor | None]:
         """Return for each class ``n`` labels of it; ``[None]`` without classes."""
@@ -117,8 +133,11 @@ class Context:
 
 
 def states_of(spec: Spec) -> int | None:
-    """Return the number of different examples, or None if they are real numbers."""
-    return None if spec.levels is None else spec.levels**spec.dims
+    """Return the number of different examples, or None if they are real numbers.
+
+    Those of data with images to go by are not counted either: there would be another law for each.
+    """
+    return None if spec.levels is None or spec.condition else spec.levels**spec.dims
 
 
 def enumerable(spec: Spec) -> bool:
@@ -146,6 +165,11 @@ def discrete(spec: Spec) -> bool:
 def has_classes(spec: Spec) -> bool:
     """Say whether examples have labels."""
     return spec.classes is not None
+
+
+def has_condition(spec: Spec) -> bool:
+    """Say whether examples come with images to go by."""
+    return spec.condition is not None
 
 
 def anything(spec: Spec) -> bool:

@@ -9,7 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genus.capabilities import Bounded, Classifies, Conditionals, Density, Samples, supports
+from genus.capabilities import (
+    Bounded,
+    Classifies,
+    Conditionals,
+    Criticises,
+    Density,
+    Samples,
+    supports,
+)
 from genus.conformance.checks import (
     Context,
     NotRun,
@@ -100,14 +108,15 @@ def prior(model: Any, context: Context) -> Result:
     return at_most(abs(float(model.log_prior_Y.double().exp().sum()) - 1), 1e-5)
 
 
-def _responses(model: Any, context: Context) -> dict[str, Callable[[Tensor], Tensor]]:
-    """Return what depends on a label, by verb, as functions of the labels."""
+def responses(model: Any, context: Context) -> dict[str, Callable[[Tensor], Tensor]]:
+    """Return what depends on a condition, by verb, as functions of 32 labels or images."""
     x = context.examples(32)
-    # Many draws, because a label may move but a few entries of small models.
-    many = 256
+    # Many draws, because a condition may move but a few entries of small models.
     verbs: dict[str, Callable[[Tensor], Tensor]] = {
-        "sample": lambda y: model.sample(many, y=y[:1].expand(many), generator=context.generator())
+        "sample": lambda y: model.sample(256, y=torch.cat([y] * 8), generator=context.generator())
     }
+    if supports(model, Criticises):
+        verbs["score"] = lambda y: model.score(x, y)
     if supports(model, Density):
         verbs["log_prob"] = lambda y: model.log_prob(x, y)
     if supports(model, Bounded):
@@ -131,11 +140,11 @@ def used(model: Any, context: Context) -> Iterator[Outcome]:
     if context.spec.classes < 2:
         raise NotRun("only one class")
     first, last = torch.zeros(32, dtype=torch.long), torch.full((32,), context.spec.classes - 1)
-    for verb, respond in _responses(model, context).items():
+    for verb, respond in responses(model, context).items():
         yield at_least(gap(respond(first), respond(last)), 1e-6, f"change of {verb} with the label")
 
 
-def _refused(calls: dict[str, Callable[[], object]]) -> list[str]:
+def refusals(calls: dict[str, Callable[[], object]]) -> list[str]:
     """Return the calls that were not answered by a ValueError."""
     wrong = []
     for name, call in calls.items():
@@ -150,8 +159,10 @@ def _refused(calls: dict[str, Callable[[], object]]) -> list[str]:
     return wrong
 
 
-def _calls(model: Any, context: Context, y: Tensor, name: str) -> dict[str, Callable[[], object]]:
-    """Return one call for each verb that takes labels."""
+def calls_with(
+    model: Any, context: Context, y: Tensor, name: str
+) -> dict[str, Callable[[], object]]:
+    """Return one call for each verb that takes labels or images to go by."""
     x = context.examples(3)
     calls: dict[str, Callable[[], object]] = {
         f"sample with {name}": lambda: model.sample(3, y=y, generator=context.generator())
@@ -161,6 +172,8 @@ def _calls(model: Any, context: Context, y: Tensor, name: str) -> dict[str, Call
     if supports(model, Bounded):
         calls[f"elbo with {name}"] = lambda: model.elbo(x, y)
         calls[f"iwae with {name}"] = lambda: model.iwae(x, 2, y)
+    if supports(model, Criticises):
+        calls[f"score with {name}"] = lambda: model.score(x, y)
     if supports(model, Conditionals):
         calls[f"conditionals with {name}"] = lambda: model.conditionals(x, y)
     return calls
@@ -174,7 +187,9 @@ def _calls(model: Any, context: Context, y: Tensor, name: str) -> dict[str, Call
 )
 def refused(model: Any, context: Context) -> Result:
     """Give labels to an unconditional model and expect a ValueError."""
-    return problems(_refused(_calls(model, context, torch.zeros(3, dtype=torch.long), "labels")))
+    return problems(
+        refusals(calls_with(model, context, torch.zeros(3, dtype=torch.long), "labels"))
+    )
 
 
 @check(
@@ -194,5 +209,5 @@ def label_range(model: Any, context: Context) -> Result:
     }
     calls: dict[str, Callable[[], object]] = {}
     for name, y in bad.items():
-        calls |= _calls(model, context, y, name)
-    return problems(_refused(calls))
+        calls |= calls_with(model, context, y, name)
+    return problems(refusals(calls))

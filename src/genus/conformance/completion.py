@@ -36,7 +36,7 @@ def _mask(context: Context, n: int, salt: int = 0) -> Tensor:
 def known(model: Any, context: Context) -> Result:
     """Complete examples with random, empty and full masks and compare the known entries."""
     n, wrong = 3, []
-    x, y = context.examples(n), context.labels(n)
+    x, y = context.examples(n), context.conditions(n)
     random = _mask(context, n)
     masks = {"random": random, "empty": torch.zeros_like(random), "full": torch.ones_like(random)}
     for name, mask in masks.items():
@@ -51,7 +51,7 @@ def known(model: Any, context: Context) -> Result:
 def repeatable(model: Any, context: Context) -> Iterator[Outcome]:
     """Complete twice from the same generator, together with others and alone."""
     n = 2 if is_large(context.spec) else 5
-    x, y, mask = context.examples(n), context.labels(n), _mask(context, n)
+    x, y, mask = context.examples(n), context.conditions(n), _mask(context, n)
     both = [model.complete(x, mask, y=y, generator=context.generator()).x for _ in range(2)]
     alone = model.complete(
         x[:1], mask[:1], y=None if y is None else y[:1], generator=context.generator()
@@ -118,7 +118,7 @@ def _against_bayes(
 def log_prob(model: Any, context: Context) -> Result:
     """Compare it with the conditionals of the entries that were drawn."""
     n = 2 if is_large(context.spec) else 5
-    x, y, mask = context.examples(n), context.labels(n), _mask(context, n)
+    x, y, mask = context.examples(n), context.conditions(n), _mask(context, n)
     done = model.complete(x, mask, y=y, generator=context.generator())
     if done.log_prob is None:
         raise NotRun("completions come without a log-probability")

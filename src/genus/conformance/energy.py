@@ -83,7 +83,7 @@ def inputs(model: Any, context: Context) -> Result:
             except ValueError:
                 continue
             wrong.append(f"{name} takes {what}")
-    x, y = context.examples(4), context.labels(4)
+    x, y = context.examples(4), context.conditions(4)
     for labels in (None, y):
         energy = model.free_energy(x, labels)
         alone = model.free_energy(x[:1], None if labels is None else labels[:1])

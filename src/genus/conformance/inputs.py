@@ -79,7 +79,7 @@ def refused(model: Any, context: Context) -> Result:
     wrong = []
     for verb_name, verb in verbs_of(model, context).items():
         for what, x in wrong_inputs(context).items():
-            fault = _fault(verb, x, context.labels(len(x)))
+            fault = _fault(verb, x, context.conditions(len(x)))
             if fault:
                 wrong.append(f"{verb_name} with {what}: {fault}")
     return problems(wrong)
@@ -123,7 +123,7 @@ def sizes(model: Any, context: Context) -> Result:
     wrong = []
     for name, verb in tensor_verbs(model, context).items():
         for n in (0, 1, 2):
-            y = context.labels(n)
+            y = context.conditions(n)
             rows = len(verb(context.examples(n), y))
             if rows != n:
                 wrong.append(f"{name} of {n} examples gives {rows} rows")
@@ -161,7 +161,7 @@ def _part(verb: Verb, part: Callable[[Any], Any]) -> Callable[..., Tensor]:
 @torch.no_grad()
 def dtypes(model: Any, context: Context) -> Result:
     """Compare log_prob of int64 and int32 levels, or of float64 and float32 numbers."""
-    x, y = context.examples(3), context.labels(3)
+    x, y = context.examples(3), context.conditions(3)
     if context.spec.is_discrete:
         return at_most(gap(model.log_prob(x.int(), y), model.log_prob(x, y)), 1e-9)
     x = x.float().double()
@@ -179,7 +179,7 @@ def rows(model: Any, context: Context) -> Iterator[Outcome]:
     verbs = tensor_verbs(model, context)
     if not verbs:
         raise NotRun("no verb takes examples")
-    x, y = context.examples(4), context.labels(4)
+    x, y = context.examples(4), context.conditions(4)
     first = None if y is None else y[:1]
     for name, verb in verbs.items():
         yield at_most(gap(verb(x, y)[:1], verb(x[:1], first)), 1e-9, f"change of {name}")
@@ -193,7 +193,7 @@ def rows(model: Any, context: Context) -> Iterator[Outcome]:
 @torch.no_grad()
 def rows_train(model: Any, context: Context) -> Result:
     """Change all rows but one in training mode, with the same dropout, and compare that one."""
-    y = context.labels(4)
+    y = context.conditions(4)
     x, other = context.examples(4), context.examples(4, 1)
     other[0] = x[0]
     model.train()

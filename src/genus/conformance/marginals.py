@@ -112,7 +112,7 @@ def ends(model: Any, context: Context) -> Iterator[Outcome]:
     """Ask with all entries known, which is log_prob, and with none, which is certain."""
     model, n = _uneven(model, context), 2 if is_large(context.spec) else 5
     x, everything = context.examples(n), torch.ones(n, *context.spec.shape, dtype=torch.bool)
-    for y in [None] if context.spec.classes is None else [None, context.labels(n)]:
+    for y in [None] if context.spec.classes is None else [None, context.conditions(n)]:
         whole = model.log_prob(x, y)
         all_known = model.marginal_log_prob(x, everything, y)
         relative = (all_known - whole) / whole.abs().clamp(min=1)

@@ -80,7 +80,7 @@ def _integral(
 
 def grid(model: Any, context: Context) -> tuple[Tensor, float]:
     """Return the points of a grid over 10 standard deviations each way, and a cell's volume."""
-    draws = model.sample(500, generator=context.generator()).double().flatten(1)
+    draws = context.draw(model, 500).double().flatten(1)
     count = 20_001 if context.spec.dims == 1 else 501
     axes = [
         torch.linspace(float(m - 10 * s), float(m + 10 * s), count, dtype=torch.float64)
@@ -97,7 +97,7 @@ def grid(model: Any, context: Context) -> tuple[Tensor, float]:
 def conditionals(model: Any, context: Context) -> Result:
     """Sum each conditional law over all levels."""
     x = context.examples(2)
-    law = model.conditionals(x, context.labels(2))
+    law = model.conditionals(x, context.conditions(2))
     return _sums(law, x, context.spec)
 
 
@@ -105,7 +105,7 @@ def conditionals(model: Any, context: Context) -> Result:
 @torch.no_grad()
 def decoder(model: Any, context: Context) -> Result:
     """Sum the law of each entry that the decoder gives over all levels."""
-    x, y = context.examples(2), context.labels(2)
+    x, y = context.examples(2), context.conditions(2)
     law = model.decode(latents(model, x, y), y)
     return _sums(law, x, context.spec)
 
@@ -138,6 +138,6 @@ def _sums(law: Any, x: Tensor, spec: Spec) -> Outcome:
 @torch.no_grad()
 def product(model: Any, context: Context) -> Result:
     """Compare log_prob with the sum of the conditionals' log-probabilities."""
-    x, y = context.examples(5), context.labels(5)
+    x, y = context.examples(5), context.conditions(5)
     parts = model.conditionals(x, y).log_prob(x).flatten(1).sum(1)
     return at_most(largest(parts - model.log_prob(x, y)), 1e-9)

@@ -26,11 +26,11 @@ from genus.spec import Spec
 
 def answers(model: Any, context: Context, real: torch.dtype = torch.float64) -> dict[str, Tensor]:
     """Return what the model says to a few fixed questions, by verb; real data in a given type."""
-    x, y = context.examples(3), context.labels(3)
+    x, y = context.examples(3), context.conditions(3)
     x = x if context.spec.is_discrete else x.to(real)
     with torch.no_grad():
         found = {name: verb(x, y) for name, verb in tensor_verbs(model, context).items()}
-    found["sample"] = model.sample(2, generator=context.generator())
+    found["sample"] = context.draw(model, 2)
     return found
 
 

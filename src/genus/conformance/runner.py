@@ -59,7 +59,8 @@ def verify(
     if not isinstance(model, type):
         run.instance(model)
         options = {**_choices_of(model), **options}
-    run.fresh(specs or default_specs(quick=quick), options, with_variants=specs is None)
+    usual = default_specs(quick=quick, condition=getattr(cls, "takes_condition", False))
+    run.fresh(specs or usual, options, with_variants=specs is None)
     name = getattr(cls, "name", cls.__qualname__)
     name = cls.__qualname__ if name == "unregistered" else name
     return run.report(name, time.perf_counter() - started)

@@ -108,9 +108,8 @@ def count(model: Any, context: Context) -> Result:
 
 def _labelled(model: Any, context: Context, n: int, salt: int = 3) -> Tensor:
     """Return ``n`` samples without labels followed, if there are classes, by labelled ones."""
-    x: Tensor = model.sample(n, generator=context.generator(salt))
-    y = context.labels(n)
-    if y is None:
+    x, y = context.draw(model, n, salt), context.conditions(n)
+    if y is None or context.spec.classes is None:
         return x
     return torch.stack([x, model.sample(n, y=y, generator=context.generator(salt))], 1)
 
@@ -139,7 +138,7 @@ def pure(model: Any, context: Context) -> Result:
     """Compare weights, buffers, mode and global generators before and after sampling."""
     before, mode = state_of(model), getattr(model, "training", None)
     states = torch.get_rng_state(), repr(np.random.get_state()), random.getstate()
-    model.sample(2, generator=context.generator())
+    context.draw(model, 2)
     wrong = [f"changed {name}" for name in changed(before, state_of(model))]
     if getattr(model, "training", None) != mode:
         wrong.append("changed from evaluation to training mode")
@@ -157,7 +156,7 @@ def fits(model: Any, context: Context) -> Result:
     wrong = []
     asked = [(0, 1.0), (3, 0.5), (3, 1.0), (3, 2.0)]
     for n, temperature in asked[: 2 if is_large(context.spec) else 4]:
-        x = model.sample(n, generator=context.generator(), temperature=temperature)
+        x = context.draw(model, n, temperature=temperature)
         context.spec.check(x)
         if len(x) != n:
             wrong.append(f"asked for {n}, got {len(x)}")
@@ -175,12 +174,11 @@ def fits(model: Any, context: Context) -> Result:
 )
 def temperature(model: Any, context: Context) -> Result:
     """Compare temperature 1 with none, and expect a ValueError from one of zero or below."""
-    plain = model.sample(3, generator=context.generator())
-    same = model.sample(3, generator=context.generator(), temperature=1.0)
+    plain, same = context.draw(model, 3), context.draw(model, 3, temperature=1.0)
     wrong = [] if torch.equal(plain, same) else ["temperature=1.0 differs from the default"]
     for value in (0.0, -1.0):
         try:
-            model.sample(1, generator=context.generator(), temperature=value)
+            context.draw(model, 1, temperature=value)
         except ValueError:
             continue
         wrong.append(f"temperature={value} is accepted")
@@ -198,7 +196,7 @@ def stream(model: Any, context: Context) -> Result:
     spec, n = context.spec, 3
     if spec.dims > 4000:
         raise NotRun("more than 4000 entries")
-    x, y = context.examples(n, 30), context.labels(n)
+    x, y = context.examples(n, 30), context.conditions(n)
     values = probe_values(spec)
     full = fingerprint(model.conditionals(x, y), x, values).flatten(1, -2)
     streamed, worst, where = model.stream(n, y), 0.0, ""

@@ -102,19 +102,26 @@ def run_losses(model: Any, batch: Batch, generator: torch.Generator) -> None:
 
 
 def structured_batch(spec: Spec, generator: torch.Generator) -> Batch:
-    """Return random examples whose entries are neither uniform nor independent of the label."""
-    n = FIT_EXAMPLES
-    y = None if spec.classes is None else torch.arange(n) % spec.classes
-    kind_B = torch.arange(n) % 2 if y is None else y
+    """Return random examples whose entries are neither uniform nor independent of the condition."""
     kinds = 2 if spec.classes is None else spec.classes
+    kind_B = torch.arange(FIT_EXAMPLES) % kinds
+    x = _of_kinds(spec, kind_B, kinds, generator)
+    if spec.condition is not None:
+        return Batch(x, _of_kinds(spec.of_conditions, kind_B, kinds, generator))
+    return Batch(x, None if spec.classes is None else kind_B)
+
+
+def _of_kinds(spec: Spec, kind_B: Tensor, kinds: int, generator: torch.Generator) -> Tensor:
+    """Return ``(B, *shape)`` random examples whose law depends on their kind."""
+    n = len(kind_B)
     if spec.levels is None:
         centre = torch.randn(kinds, *spec.shape, generator=generator, dtype=torch.float64)
         noise = torch.randn(n, *spec.shape, generator=generator, dtype=torch.float64)
-        return Batch(centre[kind_B] + 0.7 * noise, y)
+        return centre[kind_B] + 0.7 * noise
     logits = torch.randn(kinds, spec.dims, spec.levels, generator=generator, dtype=torch.float64)
     law_BDK = logits[kind_B].softmax(-1)
     x_BD = torch.multinomial(law_BDK.flatten(0, 1), 1, generator=generator)
-    return Batch(x_BD.view(n, *spec.shape), y)
+    return x_BD.view(n, *spec.shape)
 
 
 def choices(cls: type[Any]) -> dict[str, tuple[Any, ...]]:

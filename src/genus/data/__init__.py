@@ -15,6 +15,8 @@ from genus.data.base import (
     iterate,
 )
 from genus.data.catalogue import DataEntry, list_data, load_data
+from genus.data.degradations import Degradation, degradation
+from genus.data.degraded import degrade
 from genus.data.inspect import DataReport, inspect_data
 from genus.data.missing import Missing
 
@@ -24,9 +26,12 @@ __all__ = [
     "DataEntry",
     "DataReport",
     "DataSet",
+    "Degradation",
     "Missing",
     "Split",
     "as_arrays",
+    "degradation",
+    "degrade",
     "inspect_data",
     "iterate",
     "list_data",

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from genus.data.base import DataSet
+from genus.data.degradations import degradation
+from genus.data.degraded import degrade
 from genus.data.download import Progress
 from genus.errors import DataError, near
 
@@ -111,6 +113,7 @@ def load_data(
     seed: int = 0,
     label: str | int | None = None,
     labelled: int | None = None,
+    given: str | None = None,
     progress: Progress | None = None,
 ) -> DataSet:
     """Load a data set by its name, or the user's own by its path.
@@ -129,11 +132,14 @@ def load_data(
         label: the column (CSV) or the array (``.npz``) that holds the labels.
         labelled: how many labels of the train split to keep, as many of each class; a label of
             the others is -1. For models that learn from both, such as ``m2``.
+        given: what a model is given of each image, as `genus.data.degradations` reads it:
+            ``"downsample:2"``. Labels are dropped then. For models such as ``pix2pix``.
         progress: called with (what, done, total) during downloads and while reading folders.
 
     Raises:
         DataError: there is no such name or path, an option does not belong to it, or the data
             are damaged or not what they should be; every problem is listed.
+        ConfigError: fewer ``labelled`` than classes, or ``given`` cannot be read.
 
     Example:
         >>> data = load_data("digits")
@@ -143,20 +149,25 @@ def load_data(
         (1257, 180, 360)
     """
     label = None if label is None else str(label)
+    left = None if given is None else degradation(given)
+    if left is not None and labelled is not None:
+        raise DataError("given drops all labels, so labelled has none to keep; leave one out")
     options = {"size": size, "gray": gray, "levels": levels, "seed": seed, "label": label}
-    given = {key: value for key, value in options.items() if value not in (None, False)}
+    said = {key: value for key, value in options.items() if value not in (None, False)}
     if seed == 0:
-        given.pop("seed", None)
+        said.pop("seed", None)
     place = Path(root) if root else None
     name = known_name(name_or_path)
     if name is not None:
-        chosen = {key: value for key, value in given.items() if key != "seed" or labelled is None}
+        chosen = {key: value for key, value in said.items() if key != "seed" or labelled is None}
         _refuse(chosen, (), f"{name}, whose contents and splits are fixed")
         data = _load_named(name, place, progress)
     else:
         path = existing(name_or_path)
-        data = _load_path(path, {**options, "given": given}, progress)
-        data = replace(data, source={"name_or_path": str(path.resolve()), **given})
+        data = _load_path(path, {**options, "given": said}, progress)
+        data = replace(data, source={"name_or_path": str(path.resolve()), **said})
+    if left is not None:
+        return degrade(data, left)
     return data if labelled is None else _partly_labelled(data, labelled, seed)
 
 

@@ -55,7 +55,8 @@ def draw(
     Args:
         model: any model.
         n: how many.
-        y: ``(n,)`` labels, of a class-conditional model; left out, it draws them itself.
+        y: ``(n,)`` labels, of a class-conditional model; left out, it draws them itself. Images
+            of a model that goes by some.
         seed: of the generator.
         temperature: of the samples; of a model with latents, the factor on them.
         chunk: how many at a time, a bound on memory.
@@ -79,15 +80,28 @@ def _asked(y: Tensor | None, start: int, size: int, temperature: float) -> dict[
     return asked if temperature == 1 else {**asked, "temperature": temperature}
 
 
-def sampling_cost(model: Any) -> float:
+def goes_by_images(model: Any) -> bool:
+    """Say whether a model makes examples from images, which must be given."""
+    return getattr(model.spec, "condition", None) is not None
+
+
+def sampling_cost(model: Any, y: Tensor | None = None) -> float:
     """Return about how many seconds a sample will take when drawn in full batches.
 
     A call costs something whatever it draws, and the first one pays for warming up; so that one is
     not counted, and two sizes tell the price of a call from that of a sample.
+
+    Args:
+        model: any model.
+        y: images that samples are made from, at least as many as are drawn here; or None.
     """
-    draw(model, 2)
+
+    def seconds(n: int) -> float:
+        return draw(model, n, y=None if y is None else y[:n])[1] * n
+
+    seconds(2)
     small, large = _PROBES
-    first, second = (draw(model, n)[1] * n for n in _PROBES)
+    first, second = map(seconds, _PROBES)
     each = max(0.0, (second - first) / (large - small))
     call = max(0.0, second - large * each)
     return each + call / CHUNK
@@ -105,8 +119,11 @@ def chosen_count(
     """Return how many samples to draw, and a note where the budget allows fewer than usual."""
     if samples is not None:
         return samples, None
-    usual = default_count(data, split)
-    n = affordable(usual, sampling_cost(model), budget)
+    usual, y = default_count(data, split), None
+    if goes_by_images(model):
+        held_out = data.split(split)
+        y = held_out.batch(torch.arange(max(_PROBES)) % len(held_out)).y
+    n = affordable(usual, sampling_cost(model, y), budget)
     if n == usual:
         return n, None
     return n, f"{n} samples instead of {usual}: drawing them all would take over {budget:g} s"

@@ -92,7 +92,8 @@ class Reference:
             nets = nets_for(data, inception=inception, progress=progress)
         check_has(nets, inception)
         self.nets, self._say = nets, progress or (lambda message: None)
-        self.examples = read(held_out, choose(len(held_out), self.size, seed)).x
+        self.pairs = read(held_out, choose(len(held_out), self.size, seed))
+        self.examples = self.pairs.x
         self.real, self.real_source = self._real_rows()
         keep = partial(kept_features, progress=progress)
         self.features = {net.name: keep(net, self.examples) for net in self.nets}
@@ -150,6 +151,16 @@ class Reference:
             closest=closest,
             notes=doubts_about_samples(x, self.real, self.data.spec),
         )
+
+    @property
+    def images(self) -> Tensor | None:
+        """What n samples of a model that goes by images are made from; None without any.
+
+        The samples have the conditions of the examples that they are compared with, in turn.
+        """
+        if self.data.spec.condition is None or self.pairs.y is None:
+            return None
+        return self.pairs.y[torch.arange(self.n) % self.size]
 
     @cached_property
     def labels(self) -> LabelReference | None:

@@ -12,13 +12,15 @@ import numpy.typing as npt
 from torch import Tensor, nn
 
 from genus.capabilities import Samples, supports
+from genus.data.degraded import degradation_of
 from genus.errors import ConfigError, SpecError
 from genus.evaluation.block import SampleBlock
 from genus.evaluation.class_scores import LabelScores
-from genus.evaluation.drawing import chosen_count, draw
+from genus.evaluation.drawing import chosen_count, draw, goes_by_images
 from genus.evaluation.inception import check_has, nets_for
 from genus.evaluation.labels import LabelReference
 from genus.evaluation.likelihood import bits_per_dim, score
+from genus.evaluation.pairs import PairBlock, pair_block
 from genus.evaluation.reconstruction import restored_examples
 from genus.evaluation.samples import Reference
 from genus.likelihood import LogLikelihood
@@ -29,6 +31,11 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """Number of the JSON layout of an evaluation."""
+OWN_CONDITIONS = (
+    "samples are made from the conditions of the very examples that they are compared with, so "
+    "they may come nearer to these than other real data do"
+)
+"""What a reader must know of the samples of a model that goes by images."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,8 @@ class Evaluation:
         drawn: the first samples ``(n, *shape)``, for pictures; not in the JSON.
         restored: some examples and the means of their reconstructions ``(2, n, *shape)``, of a
             model of images with latents; not in the JSON.
+        pairs: how near samples come to what their conditions were made from; None of a model that
+            goes by no images.
     """
 
     model: str
@@ -106,6 +115,7 @@ class Evaluation:
     notes: tuple[str, ...] = ()
     drawn: Tensor | None = None
     restored: Tensor | None = None
+    pairs: PairBlock | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the evaluation as a dictionary of plain values; what is not to be had is None."""
@@ -127,6 +137,7 @@ class Evaluation:
                 "examples": int(likelihood.nats.size),
             },
             "samples": None if self.samples is None else self.samples.to_json(),
+            **({} if self.pairs is None else {"pairs": self.pairs.to_json()}),
             "cost": vars(self.cost),
             "seed": self.seed,
             "notes": list(self.notes),
@@ -144,6 +155,7 @@ class Evaluation:
     ) -> Evaluation:
         """Build an evaluation from `to_json`'s dictionary and the arrays that it leaves out."""
         likelihood, block = content["likelihood"], content["samples"]
+        pairs = content.get("pairs")
         return cls(
             content["model"],
             content["family"],
@@ -156,6 +168,7 @@ class Evaluation:
             tuple(content["notes"]),
             drawn,
             restored,
+            None if pairs is None else PairBlock.from_json(pairs),
         )
 
     @property
@@ -244,7 +257,7 @@ def evaluate(
         nets = nets_for(data, inception=True, progress=progress)
     say(f"scoring {_name(model)} on {split}")
     likelihood = score(model, data.split(split), k, batch_size=batch_size, seed=seed)
-    block, drawn, each, notes = None, None, None, []
+    block, drawn, each, pairs, notes = None, None, None, None, []
     conditional = getattr(model.spec, "classes", None) is not None
     if missing is not None and samples != 0:
         notes.append(f"{missing}; likelihoods are of what is known, and samples are not judged")
@@ -257,9 +270,13 @@ def evaluate(
             reference = Reference(data, split=split, n=n, seed=seed, nets=nets, progress=progress)
             notes += reference.notes
         say(f"drawing {reference.n} samples from {_name(model)}")
-        drawn, each = draw(model, reference.n, seed=seed)
+        y = reference.images if goes_by_images(model) else None
+        drawn, each = draw(model, reference.n, y=y, seed=seed)
         block = reference.measure(drawn)
         notes += block.notes
+        if y is not None:
+            pairs = _pairs(drawn, reference)
+            notes.append(OWN_CONDITIONS)
         if conditional and reference.labels is not None:
             say(f"drawing samples of given labels from {_name(model)}")
             block = replace(block, labels=_label_scores(model, reference.labels, seed))
@@ -282,6 +299,7 @@ def evaluate(
         restored_examples(model, data.split(split), seed=seed)
         if data.spec.is_image and missing is None
         else None,
+        pairs,
     )
 
 
@@ -290,6 +308,13 @@ def _label_scores(model: Any, reference: LabelReference, seed: int) -> LabelScor
     y = reference.train.y
     assert y is not None
     return reference.measure(draw(model, len(y), y=y, seed=seed + 1)[0], y)
+
+
+def _pairs(drawn: Tensor, reference: Reference) -> PairBlock:
+    """Return how near the first sample of each condition comes to its original."""
+    split = reference.data.split(reference.split)
+    own = drawn[: reference.size]
+    return pair_block(own, reference.pairs, reference.data.spec, degradation_of(split))
 
 
 def describe(data: DataSet, split: str) -> DataReference:
@@ -318,6 +343,12 @@ def check_match(model: Any, data: DataSet, *, missing: bool = False) -> None:
         raise SpecError(
             f"the model is for shape={ours.shape} levels={ours.levels}, but {data.name} has "
             f"shape={theirs.shape} levels={theirs.levels}; evaluate it on the data it was made for"
+        )
+    wanted = getattr(model.spec, "condition", None)
+    if wanted is not None and wanted != data.spec.condition:
+        raise SpecError(
+            f"the model is given images of shape {wanted}, but {data.name} comes with "
+            f"{data.spec.condition or 'none'}; load the data as it was trained (given=, --given)"
         )
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from genus.capabilities import Samples, supports
 from genus.errors import ConfigError, SpecError, raise_all
 from genus.evaluation.block import SampleBlock
-from genus.evaluation.drawing import chosen_count, draw
+from genus.evaluation.drawing import chosen_count, draw, goes_by_images
 from genus.evaluation.inception import check_has
 from genus.evaluation.samples import Reference
 from genus.evaluation.scoring import DataReference, check_match, describe, plain
@@ -121,7 +121,8 @@ def sweep(
     blocks = {}
     for temperature in temperatures:
         say(f"drawing {reference.n} samples at temperature {temperature:g}")
-        x = draw(model, reference.n, seed=seed, temperature=temperature)[0]
+        y = reference.images if goes_by_images(model) else None
+        x = draw(model, reference.n, y=y, seed=seed, temperature=temperature)[0]
         blocks[float(temperature)] = reference.measure(x)
     name = getattr(model, "name", type(model).__name__)
     return Sweep(name, describe(data, split), blocks, seed, (*notes, *reference.notes))

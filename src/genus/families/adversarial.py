@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genus.capabilities import Objective
@@ -70,6 +69,11 @@ def frozen(module: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
+def _filled(rows: Tensor) -> Tensor:
+    """Return rows followed by zeros up to a whole number of blocks."""
+    return torch.cat([rows, rows.new_zeros(-len(rows) % BLOCK, *rows.shape[1:])])
+
+
 @dataclass(frozen=True, eq=False)
 class Point:
     """All mass on one example: what a deterministic decoder returns.
@@ -100,8 +104,8 @@ class Adversarial(Model):
 
     A subclass makes two modules whose parameters are disjoint. ``generator(z_BZ, y)`` returns
     examples on the networks' own scale (see `to_real`), and ``critic(x, y)`` a pair of scores
-    ``(B,)`` and features ``(B, F)``. Both take ``y=None`` where the Spec has no classes. No layer
-    may let examples of a batch see each other.
+    ``(B,)`` and features ``(B, F)``. Both take ``y=None`` where the Spec is not conditional, and
+    images to go by on the networks' scale. No layer may let examples of a batch see each other.
 
     References:
         | Generative Adversarial Networks (Goodfellow et al., 2014) https://arxiv.org/abs/1406.2661
@@ -118,6 +122,9 @@ class Adversarial(Model):
     """Weights of R1, on real examples, and of R2, on generated ones."""
     unit_slope: float = 0.0
     """Weight of the penalty on slopes other than 1 between real and generated examples."""
+    l1: float = 0.0
+    """Weight of the mean distance of an entry, on the networks' scale, from that of the example
+    whose condition a generated one was given."""
     critic_steps: int = 1
     """Updates of the critic for each of the generator."""
     augment: float = 0.0
@@ -187,12 +194,14 @@ class Adversarial(Model):
         """Return the example of each latent ``(B, Z)``, differentiably.
 
         Raises:
-            SpecError: labels are missing, or given to an unconditional model, or out of range.
+            SpecError: labels are missing, or given to an unconditional model, or out of range; or
+                the same of images to go by.
         """
         if y is not None:
-            self.spec.check_labels(y, len(z))
-        self.require(y is not None or not self.spec.classes, "labels y to decode", self.spec)
-        return Point(self.to_data(self.generator(z, y)), self.spec.levels)
+            self.spec.check_condition(y, len(z))
+        what = "images y to go by, to decode" if self.spec.condition else "labels y to decode"
+        self.require(y is not None or not self.spec.is_conditional, what, self.spec)
+        return Point(self.to_data(self._generator(z, y)), self.spec.levels)
 
     @torch.no_grad()
     def sample(
@@ -207,25 +216,25 @@ class Adversarial(Model):
 
         Args:
             n: how many.
-            y: ``(n,)`` labels; drawn from the class prior where left out.
+            y: ``(n,)`` labels; drawn from the class prior where left out. Or ``(n, *condition)``
+                images to go by, which cannot be left out.
             generator: source of the noise.
             temperature: factor on the latents; below 1 gives more typical examples.
 
         Raises:
-            SpecError: labels that do not fit the Spec.
+            SpecError: labels or images that do not fit the Spec.
             ConfigError: a temperature that is not above zero.
         """
         check_temperature(temperature)
         noise = self.noise(n, generator)
         y_B = self.labels_for(n, y, noise.uniform())
         z_BZ = temperature * self.prior().draw(noise)
-        spare = -n % BLOCK
-        z_BZ = F.pad(z_BZ, (0, 0, 0, spare))
-        y_B = None if y_B is None else F.pad(y_B, (0, spare))
+        z_BZ = _filled(z_BZ)
+        y_B = None if y_B is None else _filled(y_B)
         with evaluating(self):  # what normalises over a batch must not see the other samples
             blocks = [
                 self.decode(z_BZ[i : i + BLOCK], None if y_B is None else y_B[i : i + BLOCK]).icdf()
-                for i in range(0, n + spare, BLOCK)
+                for i in range(0, len(z_BZ), BLOCK)
             ]
             return torch.cat(blocks)[:n] if blocks else self.decode(z_BZ, y_B).icdf()
 
@@ -239,6 +248,7 @@ class Adversarial(Model):
         """
         self.check_inputs(x, y)
         real = self.to_real(x)
+        self.require(y is not None or self.spec.condition is None, "images y to go by", self.spec)
         if y is not None or not self.spec.classes:
             return self._critic(real, y)[0]
         labels = torch.arange(self.spec.classes, device=x.device)
@@ -255,8 +265,17 @@ class Adversarial(Model):
         y = torch.zeros(len(x), dtype=torch.long, device=x.device) if self.spec.classes else None
         return self._critic(self.to_real(x), y)[1]
 
+    def _as_given(self, y: Tensor | None) -> Tensor | None:
+        """Return conditions as the networks take them: levels of images on their scale."""
+        images = self.spec.condition is not None and self.spec.is_discrete
+        return self.to_real(y) if images and y is not None else y
+
+    def _generator(self, z: Tensor, y: Tensor | None) -> Tensor:
+        real: Tensor = self.generator(z, self._as_given(y))
+        return real
+
     def _critic(self, x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
-        scores_B, features_BF = self.critic(x, y)
+        scores_B, features_BF = self.critic(x, self._as_given(y))
         return scores_B, features_BF
 
     def remedies(self, trouble: str) -> tuple[str, ...]:
@@ -288,16 +307,15 @@ class Adversarial(Model):
         )
 
     def _labels(self, batch: Batch) -> Tensor | None:
-        """Return the labels of real examples, which the generated ones of the batch share.
+        """Return the conditions of real examples, which the generated ones of the batch share.
 
         So the critic cannot tell them apart by how often each class occurs.
         """
-        return batch.y if self.spec.classes else None
+        return batch.y if self.spec.is_conditional else None
 
     def _generate(self, batch: Batch, noise: Noise) -> Tensor:
-        z_BZ = self.prior().draw(noise)
-        fake = self.rounded(self.generator(z_BZ, self._labels(batch)))
-        return self._as_seen(fake, noise)
+        """Return what the generator makes for the conditions of a batch, not yet rounded."""
+        return self._generator(self.prior().draw(noise), self._labels(batch))
 
     def _as_seen(self, x: Tensor, noise: Noise) -> Tensor:
         """Return examples on the networks' scale as the critic sees them in training."""
@@ -310,7 +328,7 @@ class Adversarial(Model):
         r1, r2 = self.penalties
         y = self._labels(batch)
         with torch.no_grad():
-            fake = self._generate(batch, noise)
+            fake = self._as_seen(self.rounded(self._generate(batch, noise)), noise)
         real = self._as_seen(self.to_real(batch.x), noise).requires_grad_(r1 > 0)
         fake.requires_grad_(r2 > 0)
         real_B, _ = self._critic(real, y)
@@ -331,11 +349,16 @@ class Adversarial(Model):
 
     def generator_loss(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
         """Return the generator's loss; no gradient reaches the critic."""
-        y = self._labels(batch)
+        y, fake, parts = self._labels(batch), self._generate(batch, noise), {}
         with frozen(self.critic):
-            fake_B, _ = self._critic(self._generate(batch, noise), y)
+            fake_B, _ = self._critic(self._as_seen(self.rounded(fake), noise), y)
             real_B = fake_B.new_empty(0)
             if self.loss.needs_real:
                 with torch.no_grad():
                     real_B, _ = self._critic(self._as_seen(self.to_real(batch.x), noise), y)
-        return {"loss": self.loss.generator(real_B, fake_B)}
+        loss = self.loss.generator(real_B, fake_B)
+        if self.l1 > 0:
+            distance = (fake - self.to_real(batch.x)).abs().mean()
+            loss = loss + self.l1 * distance
+            parts["l1"] = distance.detach()
+        return {"loss": loss, **parts}

@@ -31,7 +31,11 @@ def remedies(model: Adversarial, trouble: str) -> tuple[str, ...]:
         found.append("--set augment=0.3 (now 0)")
     if trouble == "vanishing" and options.get("loss") == "minimax":
         found.insert(0, "--set loss=non-saturating (now minimax)")
-    if model.name != SAFEST and model.spec.is_image:
+    if "l1" in options:  # what holds the pair together holds the game as well
+        weight = options["l1"]
+        other = weight / 4 if trouble == "chance" else 4 * weight or 100.0
+        found.append(f"--set l1={other:g} (now {weight:g})")
+    if model.name != SAFEST and model.spec.is_image and model.spec.condition is None:
         found.append(f"another model, {SAFEST}")
     return tuple(found)
 

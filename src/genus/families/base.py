@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from genus import registry
 from genus.errors import ConfigError, SpecError
 from genus.random import ExampleNoise
 from genus.spec import Spec
@@ -26,7 +27,8 @@ class Model(nn.Module):
     """Base of all families: holds what a model is, and checks what it is given.
 
     A model whose Spec has classes is class-conditional. Without ``y`` it speaks of the mixture
-    over classes: `log_prob` is log p(x) and `sample` draws the class first.
+    over classes: `log_prob` is log p(x) and `sample` draws the class first. One whose Spec has an
+    image as its condition speaks of p(x | y) alone, and needs ``y``.
 
     Args:
         spec: what the data are.
@@ -47,12 +49,15 @@ class Model(nn.Module):
     """Whether the model stands for its family where none is named, as in ``genus compare``."""
     semi_supervised: ClassVar[bool] = False
     """Whether training takes examples whose label is -1, which means that they have none."""
+    takes_condition: ClassVar[bool] = False
+    """Whether the Spec may have a condition, an image that each example is made from."""
     log_prior_Y: Tensor
 
     def __init__(self, spec: Spec, config: Any = None) -> None:
         super().__init__()
         self.spec = spec
         self.config = self.Config() if config is None else config
+        registry.check_condition(type(self), spec)
         self.check_spec(spec)
         if spec.classes:
             uniform = torch.full((spec.classes,), -math.log(spec.classes))
@@ -94,7 +99,7 @@ class Model(nn.Module):
         """Raise `SpecError` unless ``x``, and ``y`` where given, fit the Spec."""
         self.spec.check(x)
         if y is not None:
-            self.spec.check_labels(y, len(x))
+            self.spec.check_condition(y, len(x))
 
     def set_class_prior(self, counts_Y: Tensor) -> None:
         """Take p(y) from label counts, with one pseudo-count each so that none is impossible."""
@@ -114,10 +119,12 @@ class Model(nn.Module):
         """Return the labels of ``n`` samples: those given, or draws from p(y) made from ``u_B``.
 
         Raises:
-            SpecError: labels that do not fit the Spec.
+            SpecError: labels that do not fit the Spec; or no images where those are the condition,
+                because there is no p(y) of them.
         """
         if y is not None:
-            return self.spec.check_labels(y, n).to(self.device)
+            return self.spec.check_condition(y, n).to(self.device)
+        self.require(self.spec.condition is None, "images y to go by", self.spec)
         if self.spec.classes is None:
             return None
         cdf_Y = self.log_prior_Y.double().exp().cumsum(0)

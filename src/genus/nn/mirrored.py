@@ -17,15 +17,20 @@ SLOPE = 0.2
 """Of the leaky rectifier: a gradient must pass wherever the critic looks."""
 
 
-def halvings(height: int, width: int) -> list[tuple[int, int]]:
+def halvings(height: int, width: int, until: int = 7) -> list[tuple[int, int]]:
     """Return the sizes from the image down, each half of the last, rounded up.
+
+    Args:
+        height: of the image.
+        width: of the image.
+        until: what no side of the last is above.
 
     Example:
         >>> halvings(28, 28), halvings(5, 12)
         ([(28, 28), (14, 14), (7, 7)], [(5, 12), (3, 6)])
     """
     sizes = [(height, width)]
-    while max(sizes[-1]) > 7:
+    while max(sizes[-1]) > until:
         sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
     return sizes
 

@@ -67,7 +67,7 @@ class Fidelity:
         self._reference: tuple[Any, Tensor, Tensor | None] | None = None
 
     def _ready(self) -> tuple[Any, Tensor, Tensor | None]:
-        """Return the network, the features ``(N, D)`` of valid examples, and their labels."""
+        """Return the network, the features ``(N, D)`` of valid examples, and their conditions."""
         if self._reference is None:
             # Evaluation knows training, so at the top of the file this import would be a circle.
             from genus.evaluation.features import random_net
@@ -90,7 +90,7 @@ class Fidelity:
             of the same for the data.
         """
         net, real_ND, y_N = self._ready()
-        y = None if model.spec.classes is None or y_N is None else y_N.to(model.device)
+        y = y_N.to(model.device) if model.spec.is_conditional and y_N is not None else None
         x = model.sample(self.n, y=y, generator=generator_of(self.seed, 9)).cpu()
         if not bool(x.isfinite().all()):
             return dict(zip(FIELDS, (math.inf, 0.0, float(self.n), 1.0, 1.0), strict=True))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from genus.errors import NotFiniteError
 from genus.training import rng
 from genus.training.checkpoint import save
-from genus.training.pictures import draw_samples, grid, save_png, spread
+from genus.training.pictures import beside, draw_samples, grid, save_png, spread
 from genus.training.scoring import score
 
 if TYPE_CHECKING:
@@ -76,10 +76,13 @@ def evaluate(session: Session) -> None:
 
 def sample(session: Session) -> dict[str, float]:
     """Save a grid of samples, and return how much they vary in comparison to the data."""
-    x = draw_samples(session)
+    (x, pairs), spec = draw_samples(session), session.model.spec
     data = session.data.train.batch(session.sampler.batch(0))
-    if session.model.spec.is_image:
-        save_png(session.folder.sample(session.step), grid(x, session.model.spec))
+    if spec.is_image:
+        shown = grid(x, spec)
+        if pairs is not None and pairs.y is not None:
+            shown = beside(pairs.y, x.unsqueeze(1), pairs.x, spec)
+        save_png(session.folder.sample(session.step), shown)
     if data.known is not None:  # the spread of what is known in part is not that of examples
         return {}
     return {"sample_spread": spread(x) / max(spread(data.x), 1e-12)}

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from genus.spec import Spec
+from genus.spec import Batch, Spec
 from genus.training.atomic import write_bytes
 from genus.training.sampler import generator_of
 
@@ -21,13 +21,25 @@ if TYPE_CHECKING:
     from genus.training.session import Session
 
 
-def draw_samples(session: Session) -> Tensor:
-    """Return the samples of this moment: the same generator every time, classes in turn."""
+PAIRS_BELOW = 16
+"""Rows of a picture of pairs before further ones stand beside the first."""
+
+
+def draw_samples(session: Session) -> tuple[Tensor, Batch | None]:
+    """Return the samples of this moment: the same generator every time, classes in turn.
+
+    A model that goes by images is given those of the first valid examples, which are returned as
+    well; None for other models.
+    """
     model, n = session.model, session.config.samples
-    classes = model.spec.classes
+    classes, pairs = model.spec.classes, None
     y = None if classes is None else torch.arange(n, device=session.engine.device) % classes
+    if model.spec.condition is not None:
+        split = session.data.splits.get("valid") or session.data.train
+        pairs = split.batch(torch.arange(n) % len(split))
+        y = session.to_model(pairs).y
     samples: Tensor = model.sample(n, y=y, generator=generator_of(session.config.seed, 4))
-    return samples.cpu()
+    return samples.cpu(), pairs
 
 
 def spread(x: Tensor) -> float:
@@ -46,6 +58,23 @@ def grid(x: Tensor, spec: Spec) -> npt.NDArray[np.uint8]:
         ``(height, width, 3)`` bytes with white lines between the images.
     """
     return sheet(visible(x, spec), math.ceil(math.sqrt(len(x))))
+
+
+def beside(y: Tensor, x: Tensor, original: Tensor | None, spec: Spec) -> npt.NDArray[np.uint8]:
+    """Return for each condition a strip: the condition, what was made of it, and the original.
+
+    Args:
+        y: ``(n, C', H', W')``, brought to the size of the images by repeating pixels.
+        x: ``(n, k, C, H, W)``, k samples of each.
+        original: ``(n, C, H, W)``, or None.
+        spec: what the samples are.
+    """
+    enlarged = torch.nn.functional.interpolate(y.double(), spec.shape[1:], mode="nearest")
+    drawn = visible(x.flatten(0, 1), spec)
+    strips = [visible(enlarged, spec).unsqueeze(1), drawn.view(*x.shape[:2], *drawn.shape[1:])]
+    strips += [] if original is None else [visible(original, spec).unsqueeze(1)]
+    tiles = torch.cat(strips, 1)
+    return sheet(tiles.flatten(0, 1), tiles.shape[1] * math.ceil(len(y) / PAIRS_BELOW))
 
 
 def visible(x: Tensor, spec: Spec) -> Tensor:

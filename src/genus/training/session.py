@@ -93,8 +93,8 @@ class Session:
         return Fidelity(self.data, n, self.config.seed) if n > 1 else None
 
     def to_model(self, batch: Batch) -> Batch:
-        """Return a batch on the device, without labels if the model takes none."""
-        y = batch.y if self.model.spec.classes is not None else None
+        """Return a batch on the device, without conditions if the model takes none."""
+        y = batch.y if self.model.spec.is_conditional else None
         return Batch(batch.x, y, batch.known).to(self.engine.device)
 
     def next_batch(self) -> tuple[Batch, BatchNoise]:
