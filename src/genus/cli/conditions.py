@@ -47,7 +47,7 @@ class ImageOptions:
         with problems.collect():
             within(self.each, 1, MOST_EACH, "--each", "one is usual")
         with problems.collect():
-            examples.check_path(self.from_, None)
+            examples.check_path(self.from_, None, "cannot draw:")
         problems.raise_any("cannot draw:")
 
     def check_unused(self, spec: Spec) -> None:

@@ -40,8 +40,13 @@ class Given:
     source: dict[str, Any]
 
 
-def check_path(path: Path | None, index: str | None) -> None:
+def check_path(path: Path | None, index: str | None, heading: str = "cannot complete:") -> None:
     """Check that there is a file or a folder, and that the index can be read.
+
+    Args:
+        path: of the examples, if any.
+        index: which of them, if not all.
+        heading: what cannot be done if they are wrong.
 
     Raises:
         UsageError: there is none, or of a kind that cannot be read.
@@ -58,7 +63,7 @@ def check_path(path: Path | None, index: str | None) -> None:
         kinds = (*SUFFIXES, ".npy", ".npz")
         known = path.suffix.lower() in kinds
         problems.require(known, f"{path} must be a folder, or end with {', '.join(kinds)}")
-    problems.raise_any("cannot complete:")
+    problems.raise_any(heading)
 
 
 def read(path: Path, index: str | None, spec: Spec) -> Given:
@@ -197,7 +202,7 @@ def _pictures(files: Sequence[Path], spec: Spec) -> Tensor:
         problems[SHOWN:] = [f"and {len(problems) - SHOWN} more"]
     together = Problems()
     together.found = problems
-    together.raise_any("cannot complete:")
+    together.raise_any("cannot use the pictures:")
     return torch.stack(found)
 
 
