@@ -39,8 +39,9 @@ on the batch size, and a sample must not depend on how many are drawn with it.""
 class _Inward(torch.autograd.Function):
     """The identity, whose gradient does not push what is beyond ``-limit .. limit`` further out.
 
-    A squashing function in its place saturates: on images that are mostly background, all of the
-    generator's outputs went to its flat end within some tens of steps and never came back.
+    A squashing function in its place saturates where the generator has no normalisation: on images
+    that are mostly background, all of its outputs went to the flat end within some tens of steps
+    and never came back.
     """
 
     @staticmethod

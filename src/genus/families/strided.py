@@ -38,9 +38,10 @@ class StridedOptions:
 class Strided(Adversarial):
     """A model chooses the loss; both networks are here.
 
-    Two things differ from the paper: there is no squashing function at the end of the generator,
-    which on images that are mostly background saturates, and a 28x28 image begins at 7x7 instead
-    of being resized.
+    Three things differ from the paper. A 28x28 image begins at 7x7 instead of being resized. The
+    generator's last layer begins with outputs of unit size, not at nothing. And there is no
+    squashing function after it, as in no game here: with the paper's, which these networks bear
+    because they are normalised, the distance on MNIST was the same after two minutes.
     """
 
     config: StridedOptions

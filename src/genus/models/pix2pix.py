@@ -94,7 +94,7 @@ class Pix2Pix(Adversarial):
     dropout, so that a sample is a function of its condition and its noise. Examples are normalised
     by themselves, as the paper's are in batches of one. Sides of any length are halved rounding up,
     doubled by repeating pixels before a convolution, and there is no squashing function at the end
-    (see `genus.families.strided`). The critic has no normalisation, and its loss is that of the
+    (see `genus.families.adversarial`). The critic has no normalisation, and its loss is that of the
     mean score of all patches.
 
     With a weight of 100 the noise changes next to nothing, as the paper found as well: samples of

@@ -59,7 +59,10 @@ class Halve(nn.Conv2d):
 
 
 def _begin(network: nn.Module) -> None:
-    """Draw the first weights as the paper does: small, so normalised ones turn fast."""
+    """Draw the first weights as the paper does.
+
+    They are small, so a step of a given size turns those that are normalised after by more.
+    """
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
             nn.init.normal_(module.weight, std=0.02)
