@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import xml.dom.minidom
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -16,8 +17,10 @@ from genus import registry
 from genus.capabilities import Objective
 from genus.errors import ConfigError, DataError
 from genus.evaluation import compare, comparison, render
+from genus.evaluation.audit_words import audit_lines
 from genus.evaluation.curves import training_curves
 from genus.evaluation.outcome import Comparison
+from genus.evaluation.report import report
 from genus.evaluation.table import columns
 from genus.families.base import Model
 from genus.random import ExampleNoise, categorical_icdf
@@ -190,7 +193,12 @@ def test_several_seeds_give_means_whose_errors_know_how_runs_differ(models, data
     line = next(csv.DictReader((three.out / "compare.csv").read_text().splitlines()))
     assert line["seeds"] == "3"
     assert float(line["value.bits/dim"]) == pytest.approx(mean)
-    assert "3 times by different seeds" in three.report.read_text()
+    assert stored["seeds"] == [0, 1, 2]
+    page = three.report.read_text()
+    assert "3 times by different seeds" in page
+    for name in ("toy, seed 0", "toy, seed 1", "toy, seed 2"):
+        assert f'alt="Samples: {name}"' in page
+        assert f'alt="Closest to train: {name}"' in page
 
 
 def test_the_sampler_is_timed_once_for_all_seeds(models, data, tmp_path, monkeypatch):
@@ -247,6 +255,7 @@ def test_the_json_keeps_its_shape(result):
         "ranks",
         "reason",
         "repeats",
+        "seeds",
     ]
     assert content["rows"][0]["curves"]["valid"][-1][1] < math.log(5)
 
@@ -325,6 +334,27 @@ def test_the_audit_stands_in_every_file_and_judges_the_controls(result):
     assert rows["train copies"]["audit"] == verdicts["train copies"].summary
     stored = json.loads((result.out / "compare.json").read_text())["rows"][-1]["evaluation"]
     assert stored["samples"]["audit"]["verdict"] == ["copies"]
+
+
+def test_a_failure_of_one_training_run_is_not_hidden_by_the_first(result):
+    real, copies = (row.evaluation for row in result.rows[-2:])
+    row = replace(result.rows[0], evaluation=real, repeats=(real, copies, real), seeds=(0, 1, 2))
+    mixed = replace(result, rows=(row, *result.rows[1:]))
+    extent = copies.samples.audit.seen[0].extent
+    told = f"copies ({extent}; 1 of 3 runs)"
+    assert f"audit of toy: {told}" in audit_lines(mixed)
+    column = next(c for c in columns(mixed) if c.title == "audit")
+    assert column.text(row) == "copies (1 of 3)"
+    assert column.text(result.rows[-1]) == "copies"
+    page = report(mixed)
+    assert f"toy: {told}" in page
+    for seed in range(3):
+        assert page.count(f"<p>toy, seed {seed}</p>") == 1
+    line = next(csv.DictReader(mixed.to_csv().splitlines()))
+    assert line["audit"] == told
+    share = next(c for c in columns(mixed) if c.title == "near train").measured(row)[0]
+    one, two = (found.samples.nearer_to_train.share for found in (real, copies))
+    assert share == pytest.approx((2 * one + two) / 3)
 
 
 def test_pictures_hold_the_very_pixels(toys, result):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 
-from genus.evaluation.audit import Audit
-from genus.evaluation.outcome import Comparison, Row
+from genus.evaluation.audit import NONE_SEEN, Audit
+from genus.evaluation.audit_words import audits, verdict
+from genus.evaluation.outcome import Comparison
 from genus.evaluation.pictures import data_uri, grid_png
 
 ACROSS = 8
@@ -14,11 +16,11 @@ ACROSS = 8
 
 def audit_section(comparison: Comparison) -> str:
     """Return what the audit says of each row, with pictures where the data are images."""
-    rows = [(row, audit) for row in comparison.rows if (audit := _audit(row)) is not None]
+    rows = [(row, found) for row in comparison.rows if (found := audits(row))]
     if not rows:
         return ""
-    items = "\n".join(_verdict(row.label, audit) for row, audit in rows)
-    unseen = max(audit.unseen for _, audit in rows)
+    items = "\n".join(_verdict(row.label, verdict(row) or NONE_SEEN, found) for row, found in rows)
+    unseen = max(audit.unseen for _, found in rows for audit in found.values())
     return (
         "<h2>Audit</h2>\n<p>Are samples copies, blurred, noisy, or fewer kinds than there should "
         "be? Each failure has a test of its own, which must stand out from the training data and "
@@ -28,21 +30,23 @@ def audit_section(comparison: Comparison) -> str:
     )
 
 
-def _audit(row: Row) -> Audit | None:
-    block = row.evaluation.samples if row.evaluation else None
-    return None if block is None else block.audit
+def _verdict(label: str, words: str, found: Mapping[str, Audit]) -> str:
+    """Return a row's verdict, and what every test of each of its runs found."""
+    runs = "".join(
+        f"{f'<p>{escape(name)}</p>' if len(found) > 1 else ''}<ul>{_tests(audit)}</ul>"
+        for name, audit in found.items()
+    )
+    return (
+        f"<dt>{escape(label)}: {escape(words)}</dt>"
+        f"<dd><details><summary>all tests</summary>{runs}</details></dd>"
+    )
 
 
-def _verdict(label: str, audit: Audit) -> str:
-    """Return a row's verdict, and what every test of it found."""
-    tests = "".join(
+def _tests(audit: Audit) -> str:
+    return "".join(
         f"<li>{escape(f.kind)}: {escape(f.words)} (z {_z(f.z)}, "
         f"{'seen above' if f.seen else 'threshold'} {f.threshold:.1f})</li>"
         for f in audit.findings
-    )
-    return (
-        f"<dt>{escape(label)}: {escape(audit.summary)}</dt>"
-        f"<dd><details><summary>all tests</summary><ul>{tests}</ul></details></dd>"
     )
 
 
@@ -53,13 +57,13 @@ def _z(z: float) -> str:
 def _closest(comparison: Comparison) -> str:
     """Show the samples that lean most to the training data over their nearest examples."""
     figures = []
-    for row in comparison.rows:
-        block = row.evaluation.samples if row.evaluation else None
+    for label, found in (pair for row in comparison.rows for pair in row.runs.items()):
+        block = found.samples
         if block is None or block.closest is None:
             continue
         columns = min(ACROSS, block.closest.shape[1])
         shown = block.closest[:, :columns].flatten(0, 1)
-        uri, name = data_uri(grid_png(shown, comparison.spec, columns)), escape(row.label)
+        uri, name = data_uri(grid_png(shown, comparison.spec, columns)), escape(label)
         figures.append(
             f'<figure><img alt="Closest to train: {name}" src="{uri}"/>'
             f"<figcaption>{name}</figcaption></figure>"

@@ -312,7 +312,8 @@ class _Runner:
         self.notes += [f"{run} failed: {reason}" for run, reason in failed.items()]
         first = next(iter(found))
         curves = training_curves(self.out / first)
-        return Row(label, "model", found[first], None, curves, tuple(found.values()))
+        seeds = tuple(self.runs[run][1] for run in found)
+        return Row(label, "model", found[first], None, curves, tuple(found.values()), seeds)
 
     def _train_config(self, seed: int) -> TrainConfig:
         from genus.training import TrainConfig

@@ -57,6 +57,7 @@ class Row:
             the valid split in nats per dimension, or, of a model without one, "distance" of samples
             from the valid split, and each player's loss.
         repeats: the evaluations of all training seeds, of which the first is ``evaluation``.
+        seeds: of which each of ``repeats`` is.
     """
 
     label: str
@@ -65,6 +66,15 @@ class Row:
     reason: str | None = None
     curves: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
     repeats: tuple[Evaluation, ...] = ()
+    seeds: tuple[int, ...] = ()
+
+    @property
+    def runs(self) -> dict[str, Evaluation]:
+        """Every evaluation of the row, by its label and, where there are several, its seed."""
+        if len(self.repeats) < 2:
+            return {} if self.evaluation is None else {self.label: self.evaluation}
+        named = zip(self.seeds, self.repeats, strict=True)
+        return {f"{self.label}, seed {seed}": found for seed, found in named}
 
     def to_json(self) -> dict[str, Any]:
         """Return the row as a dictionary."""
@@ -76,6 +86,7 @@ class Row:
             "evaluation": found,
             "curves": {name: [list(p) for p in points] for name, points in self.curves.items()},
             "repeats": [found.to_json() for found in self.repeats[1:]],
+            "seeds": list(self.seeds),
         }
 
 
@@ -186,6 +197,8 @@ def _summary(row: Row, comparison: Comparison, ranks: Mapping[str, int]) -> dict
 
 def _record(row: Row) -> dict[str, Any]:
     """Return a row as flat cells."""
+    from genus.evaluation.audit_words import verdict
+
     record: dict[str, Any] = {"label": row.label, "row": row.kind, "reason": row.reason}
     if row.evaluation is None:
         return record
@@ -203,7 +216,7 @@ def _record(row: Row) -> dict[str, Any]:
             record |= _flat(f"{net}.", scores)
         for name in ("nearer_to_train", "bins", "classes", "labels"):
             record |= _flat(f"{name}.", block[name] or {})
-        record["audit"] = None if block["audit"] is None else block["audit"]["summary"]
+        record["audit"] = verdict(row)
     return record
 
 

@@ -123,7 +123,8 @@ def _remarks(comparison: Comparison) -> str:
 
 
 def _pictures(comparison: Comparison) -> str:
-    shown = [(row.label, row.evaluation.drawn) for row in comparison.rows if row.evaluation]
+    runs = [pair for row in comparison.rows for pair in row.runs.items()]
+    shown = [(label, found.drawn) for label, found in runs]
     figures = {label: for_pictures(x) for label, x in shown if x is not None and len(x)}
     if not figures:
         return ""
@@ -162,7 +163,7 @@ def _restored(comparison: Comparison) -> str:
     """Show held-out examples above their reconstructions, for the models that have them."""
     figures = []
     for row in comparison.rows:
-        if row.evaluation is None or row.evaluation.restored is None:
+        if row.evaluation is None or row.evaluation.restored is None:  # of the first seed
             continue
         pairs, name = row.evaluation.restored, escape(row.label)
         columns = min(8 if max(comparison.spec.shape[1:]) <= 32 else 4, pairs.shape[1])

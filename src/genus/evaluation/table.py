@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
-from genus.evaluation.audit import NONE_SEEN
+from genus.evaluation.audit_words import audit_column, audit_lines
 from genus.evaluation.column import (
     NONE,
     Column,
@@ -36,9 +36,7 @@ def columns(comparison: Comparison) -> list[Column]:
                 for name in ("precision", "recall", "density", "coverage")
             ]
     found += (
-        [*page_columns(comparison), _copying_column(), _audit_column()]
-        if comparison.samples
-        else []
+        [*page_columns(comparison), _copying_column(), audit_column()] if comparison.samples else []
     )
     return [*found, *_cost_columns(comparison)]
 
@@ -76,18 +74,6 @@ def render(comparison: Comparison, console: Console | None = None) -> None:
             console.print(line, highlight=False, markup=False)
     for line in remarks(comparison):
         console.print(line, highlight=False, markup=False)
-
-
-def audit_lines(comparison: Comparison) -> list[str]:
-    """Return the verdicts of the audit: a line for each row with a failure, one for the others."""
-    verdicts = {row.label: _audit_cell(row) for row in comparison.rows}
-    clean = [label for label, verdict in verdicts.items() if verdict == NONE_SEEN]
-    lines = [
-        f"audit of {label}: {verdict}"
-        for label, verdict in verdicts.items()
-        if verdict not in (NONE, NONE_SEEN)
-    ]
-    return [*lines, f"audit of {', '.join(clean)}: {NONE_SEEN}"] if clean else lines
 
 
 def remarks(comparison: Comparison) -> list[str]:
@@ -245,29 +231,24 @@ def _floor(
 
 
 def _copying_column() -> Column:
-    def cell(row: Row) -> str:
+    def figure(row: Row) -> Figure | None:
         block = row.evaluation.samples if row.evaluation else None
-        if block is None:
-            return NONE
-        found = block.nearer_to_train
-        return f"{found.share:.2f} ±{found.standard_error:.2f}"
+        found = block.nearer_to_train if block else None
+        return None if found is None else (found.share, found.standard_error)
+
+    def said(share: float, error: float) -> str:
+        return f"{share:.2f} ±{error:.2f}"
 
     return Column(
-        "near train", "samples", cell, "fair 0.50", READ_COPYING, "near\ntrain\nfair 0.50"
+        "near train",
+        "samples",
+        lambda row: NONE if (found := figure(row)) is None else said(*found),
+        "fair 0.50",
+        READ_COPYING,
+        "near\ntrain\nfair 0.50",
+        figure=figure,
+        said=said,
     )
-
-
-def _audit_cell(row: Row) -> str:
-    block = row.evaluation.samples if row.evaluation else None
-    return NONE if block is None or block.audit is None else block.audit.summary
-
-
-def _audit_column() -> Column:
-    def cell(row: Row) -> str:
-        block = row.evaluation.samples if row.evaluation else None
-        return NONE if block is None or block.audit is None else ", ".join(block.audit.verdict)
-
-    return Column("audit", "samples", cell, "", READ_AUDIT, terminal=False, words=True)
 
 
 def _cost_columns(comparison: Comparison) -> list[Column]:
@@ -382,14 +363,6 @@ READ_COPYING = (
     "blurred or noisy; well above it, the model repeats its training data. Full copying shows the "
     "figure in the last row, not 1: most originals are not in the part that is compared. It does "
     "not see copies that are shifted or recoloured."
-)
-READ_AUDIT = (
-    "Which failures stand out from the training data and from held-out data by more than three "
-    "standard errors: copies of training examples (with their share of the samples), blur "
-    "(neighbouring pixels differ less; the figure is relative to real data), noise (more fine "
-    "grain) and fewer kinds (the share of the data that is hardly drawn, or samples that repeat "
-    "each other). None seen is no praise: other faults show in the other columns, and weaker "
-    "ones in more samples."
 )
 READ_PARAMETERS = "How many numbers training sets: the size of the model, not its quality."
 READ_TRAINING = (
