@@ -123,6 +123,40 @@ def test_doubly_reparameterised_gradients_have_the_same_mean_and_less_noise(post
     torch.testing.assert_close(double[1], plain[1])  # the decoder's gradient is the same
 
 
+def test_one_draw_has_the_right_gradient_in_the_warm_up_by_either_estimator():
+    torch.manual_seed(0)
+    options = {"latents": 2, "hidden": 4, "depth": 1, "warmup": 1.0}
+    model = create("iwae", Spec(shape=(6,), levels=2), **options).double()
+    model.anneal(0.3)
+    x = torch.tensor([[0, 1, 1, 0, 1, 0], [1, 1, 0, 0, 0, 1]])
+    plain, double = (gradients(model, x, name, 1, 1500) for name in ("iwae", "dreg"))
+    model.anneal(1.0)
+    full = gradients(model, x, "dreg", 1, 1500)
+    for ours, theirs in zip(double, plain, strict=True):
+        error = (ours.var(0) / 1500 + theirs.var(0) / 1500).sqrt()
+        assert ((ours.mean(0) - theirs.mean(0)).abs() < 5 * error + 1e-9).all()
+    assert (full[0].mean(0) - plain[0].mean(0)).norm() > 0.2 * plain[0].mean(0).norm()
+
+
+@pytest.mark.parametrize("objective", ["iwae", "dreg"])
+def test_the_warm_up_weighs_the_ratio_of_an_importance_weighted_bound(objective):
+    torch.manual_seed(0)
+    options = {"latents": 2, "hidden": 4, "samples": 5, "objective": objective}
+    model = create("iwae", Spec(shape=(6,), levels=2), warmup=0.5, **options).double()
+    x = torch.tensor([[0, 1, 1, 0, 1, 0], [1, 1, 0, 0, 0, 1]])
+    found = {}
+    for progress in (0.0, 0.25, 0.5, 1.0):
+        model.anneal(progress)
+        noise = BatchNoise(2, torch.Generator().manual_seed(0), dtype=torch.float64)
+        found[progress] = float(model.objectives()[0].loss(Batch(x), noise)["loss"].detach()) * 6
+    eps = BatchNoise(2, torch.Generator().manual_seed(0), dtype=torch.float64).normal(5, 2)
+    inferred = model.infer(x, None, eps)
+    for progress, weight in ((0.0, 0.0), (0.25, 0.5), (0.5, 1.0), (1.0, 1.0)):
+        ratio = (inferred.log_p_BkG - inferred.log_q_BkG).sum(-1)
+        right = -log_mean_exp(inferred.reconstruction(x) + weight * ratio).mean()
+        assert found[progress] == pytest.approx(float(right.detach()))
+
+
 def test_the_gradient_of_the_encoder_vanishes_at_the_exact_posterior():
     model, x = LinearGaussian(), examples()
     eps = torch.randn(4, 5, LATENTS).double()
@@ -146,6 +180,24 @@ def test_warm_up_weighs_the_divergence_and_free_bits_spare_each_group():
     assert found == pytest.approx([0.0, 4.3, 8.6, 8.6])
     free = BoundOptions(free_bits=0.5)
     assert float(elbo_loss(reconstruction, kl, free, 0.0)) == pytest.approx(4.5)
+
+
+def test_draws_rise_to_k_and_each_step_makes_as_many():
+    made = []
+
+    class Counted(BatchNoise):
+        def normal(self, *shape):
+            made.append(shape[0])
+            return super().normal(*shape)
+
+    spec = Spec(shape=(6,), levels=2)
+    model = create("iwae", spec, latents=2, hidden=4, samples=20, rise=0.5)
+    batch = Batch(torch.randint(2, (3, 6)))
+    for progress in (0.0, 0.25, 0.49, 0.5, 1.0):
+        model.anneal(progress)
+        model.objectives()[0].loss(batch, Counted(3))
+    assert made == [1, 4, 19, 20, 20]
+    assert model.bound_samples == model.trained_bound == 20  # weights are chosen by one bound
 
 
 def test_weights_of_training_never_reach_a_reported_bound():
@@ -187,7 +239,9 @@ def test_the_mean_of_weights_is_taken_over_draws():
         ({"samples": 0}, "samples=0 must be above zero"),
         ({"beta": -1.0}, "beta=-1.0 must not be below zero"),
         ({"warmup": 2.0}, "warmup=2.0 is a share of the training"),
-        ({"objective": "iwae", "free_bits": 1.0}, "has no divergence to weigh"),
+        ({"objective": "iwae", "rise": -0.1}, "rise=-0.1 is a share of the training"),
+        ({"rise": 0.5}, "take objective='iwae' or 'dreg'"),
+        ({"objective": "iwae", "free_bits": 1.0}, "has no divergence of its own"),
         ({"prior": "vamp", "posterior": "iaf"}, "take posterior='diagonal'"),
         ({"objective": "dreg", "posterior": "iaf"}, "take objective='iwae'"),
         ({"free_bits": math.nan}, "free_bits=nan"),

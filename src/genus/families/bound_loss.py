@@ -37,6 +37,8 @@ class BoundOptions:
     gradients of the encoder."""
     samples: int = 1
     """k, draws for each example and step."""
+    rise: float = 0.0
+    """Share of the training over which an importance-weighted bound's draws rise from 1 to k."""
     beta: float = 1.0
     """Weight of the divergence in the ELBO; above 1 latents say less, each on its own."""
     warmup: float = 0.0
@@ -51,11 +53,19 @@ class BoundOptions:
             for name, value in (("beta", self.beta), ("free_bits", self.free_bits))
             if not value >= 0
         ]
-        if not 0 <= self.warmup <= 1:
-            wrong.append(f"warmup={self.warmup} is a share of the training, from 0 to 1")
-        if self.objective != "elbo" and self.weighs:
+        wrong += [
+            f"{name}={value} is a share of the training, from 0 to 1"
+            for name, value in (("warmup", self.warmup), ("rise", self.rise))
+            if not 0 <= value <= 1
+        ]
+        if self.objective == "elbo" and self.rise:
             wrong.append(
-                f"objective={self.objective!r} has no divergence to weigh; leave beta, warmup "
+                f"rise={self.rise} is for bounds that more draws make tighter; leave it, or take "
+                "objective='iwae' or 'dreg'"
+            )
+        if self.objective != "elbo" and (self.beta != 1 or self.free_bits > 0):
+            wrong.append(
+                f"objective={self.objective!r} has no divergence of its own to weigh; leave beta "
                 "and free_bits, or take objective='elbo'"
             )
         if wrong:
@@ -65,6 +75,25 @@ class BoundOptions:
     def weighs(self) -> bool:
         """Whether what is descended is not the bound itself."""
         return self.beta != 1 or self.free_bits > 0 or self.warmup > 0
+
+    def weight(self, progress: float) -> float:
+        """Return what the divergence weighs when a share of the training is over."""
+        return self.beta * (min(1.0, progress / self.warmup) if self.warmup else 1.0)
+
+    def draws(self, progress: float) -> int:
+        """Return how many draws a step makes when a share of the training is over.
+
+        They rise geometrically: a step with few draws costs little, and while the model knows
+        little, more of them teach it next to nothing that more steps would not.
+
+        Example:
+            >>> options = BoundOptions(objective="iwae", samples=50, rise=0.5)
+            >>> [options.draws(progress) for progress in (0.0, 0.1, 0.25, 0.4, 0.5, 1.0)]
+            [1, 2, 7, 23, 50, 50]
+        """
+        if progress >= self.rise:
+            return self.samples
+        return round(math.exp(progress / self.rise * math.log(self.samples)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,9 +120,9 @@ class Inference:
         rows = x if k == 1 else x.repeat_interleave(k, 0)
         return self.law.log_prob(rows).flatten(1).sum(1).view(len(x), k)
 
-    def log_weights(self, x: Tensor) -> Tensor:
-        """Return log p(x, z) - log q(z | x), ``(B, k)``."""
-        return self.reconstruction(x) + (self.log_p_BkG - self.log_q_BkG).sum(-1)
+    def log_weights(self, x: Tensor, weight: float = 1.0) -> Tensor:
+        """Return log p(x | z) + weight (log p(z) - log q(z | x)), ``(B, k)``."""
+        return self.reconstruction(x) + weight * (self.log_p_BkG - self.log_q_BkG).sum(-1)
 
 
 def log_mean_exp(log_weight_Bk: Tensor) -> Tensor:
@@ -112,9 +141,7 @@ def elbo_loss(
         options: of training.
         progress: share of the training that is over.
     """
-    weight = options.beta
-    if options.warmup:
-        weight *= min(1.0, progress / options.warmup)
+    weight = options.weight(progress)
     kl_G = kl_BkG.mean((0, 1)).clamp(min=options.free_bits)
     return weight * kl_G.sum() - reconstruction_Bk.mean()
 
@@ -124,7 +151,8 @@ def doubly_reparameterised(z: Tensor, log_weight_Bk: Tensor) -> Tensor:
 
     With :math:`\tilde w_i = w_i / \sum_j w_j`, the parameters of the model get
     :math:`\sum_i \tilde w_i \nabla \log w_i` and those of the encoder
-    :math:`\sum_i \tilde w_i^2 \nabla_{z_i} \log w_i \nabla z_i`.
+    :math:`\sum_i \tilde w_i^2 \nabla_{z_i} \log w_i \nabla z_i`. In the warm-up, while
+    the divergence weighs less than one, the mean is the same for a single draw alone.
 
     Args:
         z: ``(B, k, Z)``, the draws; gradients are scaled on their way through it.

@@ -210,7 +210,7 @@ class LatentVariable(Model, abc.ABC):
         return 1 if self.options.objective == "elbo" else self.options.samples
 
     def anneal(self, progress: float) -> None:
-        """Take note of the share of the training that is over; warm-up depends on it."""
+        """Take note of the share of the training that is over; warm-up and rise depend on it."""
         self.progress = progress
 
     def objectives(self) -> tuple[Objective, ...]:
@@ -228,7 +228,7 @@ class LatentVariable(Model, abc.ABC):
     def _loss(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
         x, y = batch.x, batch.y if self.spec.classes is not None else None
         self.require(self.spec.classes is None or y is not None, "labels in training", self.spec)
-        eps_BkE = noise.normal(self.options.samples, self.latent_size)
+        eps_BkE = noise.normal(self.options.draws(self.progress), self.latent_size)
         if self.options.objective == "dreg":
             return self._dreg_loss(x, y, eps_BkE)
         found = self.infer(x, y, eps_BkE)
@@ -237,7 +237,8 @@ class LatentVariable(Model, abc.ABC):
             nats = elbo_loss(reconstruction_Bk, found.kl_BkG, self.options, self.progress)
         else:
             ratio_Bk = (found.log_p_BkG - found.log_q_BkG).sum(-1)
-            nats = -log_mean_exp(reconstruction_Bk + ratio_Bk).mean()
+            weight = self.options.weight(self.progress)
+            nats = -log_mean_exp(reconstruction_Bk + weight * ratio_Bk).mean()
         said = report(reconstruction_Bk, found.kl_BkG, found.centre_BE)
         return {"loss": nats / self.spec.dims, **said}
 
@@ -251,7 +252,8 @@ class LatentVariable(Model, abc.ABC):
         kl_Bk = log_q_Bk - log_p_Bk
         log_p_Bk1, log_q_Bk1, kl_Bk1 = (t.unsqueeze(-1) for t in (log_p_Bk, log_q_Bk, kl_Bk))
         found = Inference(law, log_p_Bk1, log_q_Bk1, kl_Bk1, q.centre)
-        nats = doubly_reparameterised(z_BkE, found.log_weights(x))
+        weight = self.options.weight(self.progress)
+        nats = doubly_reparameterised(z_BkE, found.log_weights(x, weight))
         said = report(found.reconstruction(x), found.kl_BkG, found.centre_BE)
         return {"loss": nats / self.spec.dims, **said}
 
