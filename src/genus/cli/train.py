@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +11,8 @@ from genus.cli.datasets import DataOptions
 from genus.cli.errors import Problems, UsageError, hinted
 from genus.cli.options import Flag, Out, Set, assignments, within
 from genus.cli.training_options import TrainOptions
+from genus.cli.training_output import print_plan, print_result
+from genus.cli.training_plan import Goes, Plan
 
 if TYPE_CHECKING:
     from genus.data import DataSet
@@ -23,59 +22,6 @@ if TYPE_CHECKING:
 
 MOST_EXAMPLES = 65_536
 """The largest batch."""
-
-
-@dataclass(frozen=True)
-class Goes:
-    """What a model goes by besides the examples.
-
-    Args:
-        conditional: the labels.
-        labelled: so many labels.
-        given: what a degradation leaves of each image.
-    """
-
-    conditional: bool = False
-    labelled: int | None = None
-    given: str | None = None
-
-    @property
-    def by_labels(self) -> bool:
-        """Whether labels were asked for."""
-        return self.conditional or self.labelled is not None
-
-    def check(self) -> None:
-        """Raise `UsageError` if both labels and an image were asked for."""
-        if self.by_labels and self.given is not None:
-            raise UsageError(
-                "--given drops the labels, which --conditional and --labelled ask for; leave "
-                "one or the other out"
-            )
-
-    def named(self, data: str) -> str:
-        """Return what data of that name are called with what they are given."""
-        from genus.data import degradation
-
-        return data if self.given is None else f"{data}:{degradation(self.given)}"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A run that is ready to begin.
-
-    Args:
-        model: with its weights as they are at first.
-        data: what it learns from.
-        config: how.
-        out: where to.
-        resume: whether to go on with the run that is there.
-    """
-
-    model: Any
-    data: DataSet
-    config: TrainConfig
-    out: Path
-    resume: bool
 
 
 def train(
@@ -117,10 +63,10 @@ def train(
     goes = Goes(conditional, labelled, given)
     plan = prepare(model, data, (preset, set_), out, goes, options, reading)
     if dry_run:
-        _print_plan(plan, json)
+        print_plan(plan, json)
         return
     result = _run(plan)
-    _print_result(plan, result, json)
+    print_result(plan, result, json)
     output.next_step(f"genus evaluate {plan.out}   or   genus sample {plan.out} -n 64 -o grid.png")
 
 
@@ -319,78 +265,3 @@ def _run(plan: Plan) -> RunResult:
         return run(plan.model, plan.data, plan.out, plan.config, resume=plan.resume)
     except (KeyboardInterrupt, TrainingError) as error:
         raise hinted(error, f"genus train --resume --out {plan.out}") from None
-
-
-def _print_plan(plan: Plan, json: bool) -> None:
-    """Print what config.json would say."""
-    from genus.training.optim import settled
-    from genus.training.run_folder import describe
-
-    config = settled(plan.config, plan.model)
-    found = {"out": str(plan.out), **describe(plan.model, plan.data, config)}
-    if json:
-        output.print_json(found)
-    else:
-        output.tree(found)
-    output.next_step("the same without --dry-run")
-
-
-def _print_result(plan: Plan, result: RunResult, json: bool) -> None:
-    """Print what the run cost and how it scored."""
-    spec = plan.model.spec
-    bits, partly = None, getattr(plan.data.valid, "known", None) is not None
-    if result.score is not None and spec.is_discrete:
-        bits = result.score / math.log(2)
-    found = {
-        "run": str(result.path),
-        "model": plan.model.name,
-        "data": {"name": plan.data.name, "digest": plan.data.digest},
-        "steps": result.steps,
-        "best_step": result.best_step,
-        "seconds": dict(result.seconds),
-        "parameters": result.parameters,
-        "valid": {
-            "nats_per_dim": result.score,
-            "bits_per_dim": bits,
-            "known_entries": partly,
-            "frechet_distance": result.distance,
-            "frechet_floor": result.floor,
-        },
-        "rollbacks": result.rollbacks,
-        "ended_early": result.ended,
-    }
-    if json:
-        output.print_json(found)
-        return
-    told = [
-        ("run", result.path),
-        ("steps", f"{result.steps:,}, weights of step {result.best_step:,} kept"),
-        ("time", _times(result.seconds)),
-        ("parameters", result.parameters),
-        ("valid", _score(plan, result, bits, "known entry" if partly else "dim")),
-    ]
-    if result.rollbacks:
-        ended = f", then ended early because of {result.ended}" if result.ended else ""
-        told.append(("rollbacks", f"{result.rollbacks}{ended}"))
-    output.pairs(told)
-
-
-def _score(plan: Plan, result: RunResult, bits: float | None, entry: str) -> str:
-    """Return the score on valid with what it is."""
-    from genus.capabilities import Energy, EnergyBounded, supports
-
-    if result.distance is not None:
-        return (
-            f"Frechet distance {result.distance:.4g} in random features (real examples: "
-            f"{result.floor:.2g})"
-        )
-    if result.score is None:
-        return "none: this model has no likelihood"
-    score = f"{result.score:.4f} nats/{entry}" + (f" = {bits:.4f} bits/{entry}" if bits else "")
-    if supports(plan.model, Energy) or supports(plan.model, EnergyBounded):
-        score += ", a rough estimate; genus evaluate gives the interval"
-    return score
-
-
-def _times(seconds: Mapping[str, float]) -> str:
-    return ", ".join(f"{kind} {output.seconds(value)}" for kind, value in seconds.items())
