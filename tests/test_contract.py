@@ -178,6 +178,8 @@ def test_every_mistake_in_a_configuration_is_named() -> None:
     assert "rate='x'" in message
     with pytest.raises(ConfigError, match="depth=-1 must be above zero; rate=0"):
         build_config(Options, {"depth": -1, "rate": 0.0}, "toy")
+    with pytest.raises(ConfigError, match="rate=inf must be finite"):
+        build_config(Options, {"rate": "inf"}, "toy")
 
 
 def test_capabilities_are_asked_of_the_class() -> None:

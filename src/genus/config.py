@@ -7,6 +7,7 @@ converting values is pydantic's work; saying all that is wrong at once, with nea
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -51,6 +52,11 @@ def build_config(cls: type[T], values: Mapping[str, Any], owner: str) -> T:
         built = pydantic.TypeAdapter(cls).validate_python(wanted)
     except pydantic.ValidationError as error:
         problems += [_explain(item) for item in error.errors(include_url=False)]
+    problems += [
+        f"{name}={value} must be finite"
+        for name in (known if built is not None else ())
+        if isinstance(value := getattr(built, name), float) and math.isinf(value)
+    ]
     raise_all(ConfigError, f"{owner} cannot be configured:", problems)
     assert built is not None
     return built

@@ -130,3 +130,10 @@ def test_several_temperatures_are_told_together(cli, run):
 )
 def test_temperatures_that_cannot_be(cli, run, words, message):
     cli("evaluate", run, "--temperatures", *words).refused(message)
+
+
+def test_a_game_that_was_given_up_says_so(cli):
+    words = ("--steps", 20, "--set", "learning_rate=1e6", "--out", "wild", "--samples", 0)
+    assert cli("train", "gan", "--data", "digits", *words).code == 0
+    answer = cli("evaluate", "wild", "--samples", 0)
+    assert "note: training was given up after 3 rollbacks" in answer.out

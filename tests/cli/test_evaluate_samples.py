@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from genus.cli import main
@@ -19,8 +20,6 @@ def _quick(monkeypatch):
 
 
 def digits(n, split="train"):
-    import torch
-
     return load_data("digits").split(split).batch(torch.arange(n)).x
 
 
@@ -115,3 +114,29 @@ def test_bad_input(cli, place, monkeypatch, words, message):
         Image.fromarray(image[0].numpy().astype(np.uint8)).save(place / "few" / f"{i}.png")
     np.save(place / "nan.npy", np.full((9, 8, 8), np.nan))
     cli("evaluate", *words).refused(message)
+
+
+def test_the_whole_train_split_is_all_copies_and_its_labels_are_not_used(cli, tmp_path):
+    train = load_data("digits").train
+    rows = train.batch(torch.arange(len(train)))
+    np.savez(tmp_path / "train.npz", x=rows.x.numpy(), y=rows.y.numpy())
+    for seed in (0, 1):
+        words = ("--against", "digits", "--seed", seed, "--json")
+        found = cli("evaluate", tmp_path / "train.npz", *words).json
+        audit = found["samples"]["audit"]
+        assert audit["verdict"] == ["copies"]
+        assert abs(audit["copied"] - 1) < 2 * audit["copied_error"]
+        assert any("labels in train.npz are not used" in note for note in found["notes"])
+
+
+def test_samples_that_are_the_test_split_are_found_out(cli, tmp_path):
+    np.save(tmp_path / "cheat.npy", digits(360, "test").numpy())
+    answer = cli("evaluate", tmp_path / "cheat.npy", "--against", "digits")
+    assert answer.code == 0, answer.err
+    assert "audit: held-out copies" in answer.out
+
+
+def test_an_array_without_examples(cli, tmp_path):
+    np.save(tmp_path / "one.npy", np.float32(3))
+    answer = cli("evaluate", tmp_path / "one.npy", "--against", "digits")
+    assert (answer.code, "holds no samples, but an array of shape ()" in answer.err) == (2, True)

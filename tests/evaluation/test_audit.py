@@ -68,6 +68,27 @@ def test_the_share_of_copies_is_within_its_error(worlds, share):
     assert all(audit.copied_error < 0.2 for audit in found)
 
 
+def test_samples_that_are_the_held_out_examples_are_found_out(worlds):
+    for world in worlds:
+        held_out = world.auditor.held_out
+        audit = world.auditor(held_out)
+        assert audit.verdict == ("held-out copies",), audit
+        mixed = torch.cat([held_out[:90], PLANTED["PLANTS"]["real"](world)[90:]])
+        assert audit.verdict == world.auditor(mixed).verdict
+
+
+def test_an_honest_model_of_a_band_of_a_photograph_is_no_copier():
+    patches = load_data("patches")
+    train = patches.train.batch(torch.arange(0, 4500, 10)).x
+    fresh = patches.train.batch(torch.arange(5, 4500, 10)).x
+    held_out = patches.test.batch(torch.arange(450)).x
+    real = patches.valid.batch(torch.arange(250)).x
+    auditor = Auditor(patches.spec, train, held_out, real, train_size=4500)
+    assert auditor.usual.share > 0.8
+    assert "copies" not in auditor(fresh).verdict
+    assert "copies" in auditor(train).verdict
+
+
 def test_fewer_copies_than_the_audit_promises_to_see_go_unseen(worlds):
     world = worlds[0]
     unseen = world.auditor(world.fresh).unseen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
 import math
 import xml.dom.minidom
@@ -19,6 +20,7 @@ from genus.errors import ConfigError, DataError
 from genus.evaluation import compare, comparison, render
 from genus.evaluation.audit_words import audit_lines
 from genus.evaluation.curves import training_curves
+from genus.evaluation.latex import latex
 from genus.evaluation.outcome import Comparison
 from genus.evaluation.report import report
 from genus.evaluation.table import columns
@@ -167,6 +169,15 @@ def test_ranks_are_the_same_in_every_file(result):
     assert {text.count(" & ") + 1 for text in body} == {columns}
 
 
+def test_a_reason_of_several_lines_stays_a_comment_of_latex(result):
+    row = replace(result.rows[2], reason="first\nsecond & 50%")
+    lines = latex(replace(result, rows=(*result.rows[:2], row, *result.rows[3:]))).splitlines()
+    assert "% second & 50%" in lines
+    assert lines.index("% second & 50%") < next(
+        i for i, x in enumerate(lines) if x[:6] == r"\begin"
+    )
+
+
 def test_several_seeds_give_means_whose_errors_know_how_runs_differ(models, data, tmp_path):
     options = {"time_budget": 60, "sample_budget": 100, "training": FAST}
     one = compare(["toy"], data, out=tmp_path / "one", **options)
@@ -230,6 +241,15 @@ def test_more_seeds_can_be_added_later(models, data, tmp_path, monkeypatch):
     assert (tmp_path / "toy" / "model.safetensors").stat().st_mtime_ns == before
     assert len(again.rows[0].repeats) == 2
     assert again.rows[0].evaluation.bits_per_dim == first.rows[0].evaluation.bits_per_dim
+
+
+def test_a_game_that_was_given_up_is_told(models, data, tmp_path):
+    wild = replace(FAST, learning_rate=1e6)
+    found = compare(["gan"], data, out=tmp_path, time_budget=60, training=wild)
+    told = [note for note in found.notes if note.startswith("gan: training was given up after 3")]
+    assert len(told) == 1
+    assert told[0] in html.unescape(found.report.read_text())
+    assert told[0] in (found.out / "compare.json").read_text()
 
 
 def test_the_json_keeps_its_shape(result):

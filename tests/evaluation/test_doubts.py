@@ -10,7 +10,12 @@ import torch
 
 from genus.data import ArraySplit, DataSet
 from genus.errors import SpecError
-from genus.evaluation.doubts import doubts_about_counts, doubts_about_samples
+from genus.evaluation.doubts import (
+    doubts_about_counts,
+    doubts_about_reference,
+    doubts_about_samples,
+    troubles,
+)
 from genus.evaluation.samples import Reference
 from genus.spec import Spec
 
@@ -102,3 +107,24 @@ def test_a_set_that_is_too_small_is_refused(reference):
         reference.measure(reference.real[:5])
     with pytest.raises(ValueError, match="a covariance needs at least 2 examples, got 1"):
         reference.measure(reference.real[:1])
+
+
+def test_constant_data_and_too_few_real_examples_are_told():
+    same, other = torch.ones(8, 3), torch.arange(24.0).view(8, 3)
+    assert doubts_about_reference(8, other, other) == ()
+    (note,) = doubts_about_reference(8, same, other)
+    assert note.startswith("the held-out examples are all the same")
+    (note,) = doubts_about_reference(9, other, other)
+    assert "only 8 real examples" in note
+    assert "--samples 8" in note
+
+
+def test_more_samples_than_real_examples_are_judged_with_a_note(toys, cache_folder, quick):
+    reference = Reference(toys.make_bars(sizes=(100, 20, 60)), n=500)
+    assert any("there are only 120 real examples" in note for note in reference.notes)
+
+
+def test_games_that_went_wrong_are_told():
+    assert troubles(0, None) == ()
+    assert troubles(2, None) == ("training was rolled back 2 times",)
+    assert "explosion" in troubles(3, "explosion")[0]

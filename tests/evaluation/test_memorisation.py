@@ -10,10 +10,13 @@ from genus.errors import ConfigError
 from genus.evaluation.memorisation import (
     CHUNK,
     Neighbours,
+    Usual,
     clear_ratio,
     near_copies,
+    nearer_share,
     nearer_to_train,
     nearest_other,
+    usual,
 )
 
 D, TRAIN, HELD = 16, 1200, 400
@@ -147,3 +150,28 @@ def test_the_nearest_other_sample_is_never_the_sample_itself():
     distances = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
     expected = distances.fill_diagonal_(torch.inf).amin(1).square()
     torch.testing.assert_close(nearest_other(x), expected, atol=1e-6, rtol=1e-5)
+
+
+def test_what_is_fair_is_one_half_where_splits_can_be_interchanged():
+    for seed in range(12):
+        _, subset, held_out = world(seed)
+        assert usual(subset, held_out, 0.5) == Usual()
+
+
+def test_what_is_fair_is_what_train_examples_get_where_splits_differ():
+    shift = torch.zeros(D, dtype=torch.float64)
+    shift[0] = 2.0
+    honest, copied, plain = [], [], []
+    for seed in range(8):
+        train, subset, held_out = world(seed)
+        fair = usual(subset, held_out + shift, 0.5)
+        assert 0.65 < fair.share < 0.95
+        fresh = normal(1000, 10 * seed + 5)
+        found = Neighbours.of(fresh, subset, held_out + shift)
+        honest.append(nearer_share(found, fair).z)
+        plain.append(nearer_share(found).z)
+        copy = Neighbours.of(copies(1.0)(train, 1000, seed), subset, held_out + shift)
+        copied.append(nearer_share(copy, fair).z)
+    assert max(honest) < 3
+    assert min(plain) > 3  # without it every honest model is called a copier
+    assert np.mean(copied) > 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -82,8 +83,10 @@ def _evaluate_run(
     """Score a run of ours."""
     data = _data_of(run, reading, split)
     from genus.evaluation import evaluate as judge
+    from genus.evaluation.doubts import troubles
     from genus.training import RunFolder, load
 
+    manifest = RunFolder(run).read_manifest()
     found = judge(
         load(run),
         data,
@@ -93,9 +96,11 @@ def _evaluate_run(
         sample_budget=sample_budget,
         inception=inception,
         seed=seed,
-        training_seconds=RunFolder(run).read_manifest().get("seconds", {}).get("training"),
+        training_seconds=manifest.get("seconds", {}).get("training"),
         progress=output.note,
     )
+    told = troubles(manifest.get("rollbacks") or 0, manifest.get("ended_early"))
+    found = dataclasses.replace(found, notes=(*told, *found.notes))
     if json:
         output.print_json({"run": str(run), **found.to_json()})
     else:

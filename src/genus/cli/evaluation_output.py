@@ -92,8 +92,8 @@ def _print_samples(block: dict[str, Any]) -> None:
     rows += _histogram_rows(block)
     output.table(("features", f"{block['n']} samples", "value", "real data"), rows)
     nearer = block["nearer_to_train"]
-    share, error = nearer["share"], nearer["standard_error"]
-    output.say(f"nearer to train than to held-out: {share:.2f} ± {error:.2f} (0.50 is fair)")
+    share, error, fair = nearer["share"], nearer["standard_error"], nearer["null"]
+    output.say(f"nearer to train than to held-out: {share:.2f} ± {error:.2f} ({fair:.2f} is fair)")
     _print_audit(block["audit"])
     output.say(f"fingerprint of these figures: {block['fingerprint']}")
 

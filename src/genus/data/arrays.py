@@ -67,6 +67,13 @@ def read_examples(path: Path) -> Array:
     return pairs[""][0]
 
 
+def has_labels(path: Path) -> bool:
+    """Return whether an ``.npz`` that `read_examples` took holds labels beside the examples."""
+    with zipfile.ZipFile(path) as archive:
+        keys = [name.removesuffix(".npy") for name in archive.namelist()]
+    return bool(_choose(keys, path, None)[""][1])
+
+
 def _read_npz(path: Path, label: str | None) -> dict[str, tuple[Array, Array | None]]:
     """Return examples and labels, by split or under the name "" all together."""
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genus.data.arrays import read_examples
+from genus.data.arrays import has_labels, read_examples
 from genus.data.base import Array, DataSet
 from genus.data.download import Progress
 from genus.data.folder import FolderSplit
@@ -183,8 +183,8 @@ def _from_array(path: Path, data: DataSet) -> GivenSamples:
     array = read_examples(path)
     if array.dtype.kind not in "biuf":
         raise DataError(f"{path} has type {array.dtype}; save numbers")
-    if not len(array):
-        raise DataError(f"{path} holds no samples")
+    if not array.ndim or not len(array):
+        raise DataError(f"{path} holds no samples, but an array of shape {array.shape}")
     x = array if array.shape[1:] == data.spec.shape else channels_first(array, path.name)
     problems = []
     if x.shape[1:] != data.spec.shape:
@@ -199,6 +199,8 @@ def _from_array(path: Path, data: DataSet) -> GivenSamples:
     except DataError as error:
         problems.append(str(error))
     raise_all(DataError, f"{path} cannot be compared with {data.name}:", problems)
+    if path.suffix.lower() == ".npz" and has_labels(path):
+        notes = (*notes, f"the labels in {path.name} are not used: samples are judged without")
     return GivenSamples(values, notes)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from genus.evaluation.audit import Audit, Finding
+from genus.evaluation.audit import Audit
+from genus.evaluation.audit_findings import Finding
 from genus.evaluation.block import SampleBlock
 from genus.evaluation.comparison import compare
 from genus.evaluation.given import evaluate_samples

@@ -12,13 +12,24 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from genus.evaluation.audit_findings import (
+    NONE_SEEN,
+    THRESHOLD,
+    Finding,
+    Kind,
+    copy_findings,
+    held_out_finding,
+    kinds_finding,
+    sharpness_finding,
+    twins_finding,
+)
 from genus.evaluation.bins import Bins
-from genus.evaluation.kinds import Lacking, lacking
+from genus.evaluation.kinds import lacking
 from genus.evaluation.memorisation import (
     NearCopies,
     NearerToTrain,
@@ -27,48 +38,13 @@ from genus.evaluation.memorisation import (
     near_copies,
     nearer_share,
     nearest_other,
+    usual,
 )
-from genus.evaluation.sharpness import LEAST, Relative, contrast, grain, relative
+from genus.evaluation.sharpness import contrast, grain, relative
 from genus.spec import Spec
 
-Kind = Literal["copies", "blurred", "noise", "fewer kinds"]
-NONE_SEEN = "none seen"
-THRESHOLD = 3.0
-"""Standard errors above what honest samples get; each test has its own."""
-MOST_ERROR = 0.5
-"""Above this error a share of copies says nothing."""
 CELL, MOST_CELLS = 25, 20
 """Samples that a k-means cell should have, and how many cells there are at most."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One test of the audit.
-
-    Args:
-        kind: the failure that it looks for.
-        statistic: what is measured.
-        value: of the samples.
-        expected: of samples without the failure.
-        standard_error: of the value, if they are without it.
-        z: standard errors in the direction of the failure.
-        threshold: for z. Blur and noise must besides be at least 5 %, and a kind that is lacking
-            must have less than half of its share.
-        seen: whether the samples have the failure.
-        extent: how much of it, in a few words.
-        words: the same as a sentence.
-    """
-
-    kind: Kind
-    statistic: str
-    value: float
-    expected: float
-    standard_error: float
-    z: float
-    threshold: float
-    seen: bool
-    extent: str
-    words: str
 
 
 @dataclass(frozen=True)
@@ -173,6 +149,7 @@ class Auditor:
         self.pictures = spec.is_image and min(spec.shape[1:]) >= 2
         real_neighbours = self.neighbours(real)
         self.ratio = clear_ratio(real_neighbours)
+        self.usual = usual(self.train_values, self.held_out_values, self.ratio)
         count = max(2, min(MOST_CELLS, len(real) // CELL))
         self.cells = Bins.of(self.train_values.double(), count, seed=seed)
         self.labels = None if labels is None or bool((labels < 0).any()) else labels
@@ -230,9 +207,9 @@ class Auditor:
 
     def _copies(self, found: Neighbours) -> tuple[list[Finding], tuple[float, float, float]]:
         """Return both tests of copying, and share of copies, its error and what goes unseen."""
-        share, clear = nearer_share(found), near_copies(found, self.ratio)
-        by_share = (2 * self.times * (share.share - 0.5), 2 * self.times * share.standard_error)
-        by_clear = (self.times * clear.share, self.times * clear.standard_error)
+        share = nearer_share(found, self.usual)
+        clear = near_copies(found, self.ratio, self.usual)
+        by_share, by_clear = self._share_of_copies(share), self._share_of_copies(clear)
         # Few copies show in the clear cases alone; blurred ones may show in the others only.
         copied, error = by_share if share.z > max(clear.z, THRESHOLD) else by_clear
         copied = min(1.0, max(0.0, copied))
@@ -240,7 +217,14 @@ class Auditor:
         # z = e / sqrt(e + both) > 3 for an excess of e samples.
         excess = (THRESHOLD**2 + math.sqrt(THRESHOLD**4 + 4 * THRESHOLD**2 * both)) / 2
         unseen = min(1.0, self.times * excess / len(found.to_train))
-        return _copy_findings(share, clear, copied, error), (copied, error, unseen)
+        findings = [*copy_findings(share, clear, copied, error), held_out_finding(clear)]
+        return findings, (copied, error, unseen)
+
+    def _share_of_copies(self, found: NearerToTrain | NearCopies) -> tuple[float, float]:
+        """Return how many samples are copies, by a figure that copies raise from its null to 1."""
+        # Of the copies, only those of examples that are compared do so.
+        scale = self.times / max(1 - found.null, 1 / len(self.train))
+        return scale * (found.share - found.null), scale * found.standard_error
 
     def _sharpness(self, x: Tensor, found: Neighbours) -> list[Finding]:
         described, independent = self._describe(x, found), (len(x) / found.together()) ** 2
@@ -257,7 +241,7 @@ class Auditor:
             ]
             known = [ratio for ratio in ratios if ratio is not None]
             if known:
-                findings.append(_sharpness_finding(kind, name, sign, known))
+                findings.append(sharpness_finding(kind, name, sign, known))
         return findings
 
     def _figures(self) -> list[tuple[Kind, str, int]]:
@@ -269,11 +253,11 @@ class Auditor:
     def _kinds(self, x: Tensor, found: Neighbours) -> list[Finding]:
         cell = self.cells.rows(self.values(x).double())
         by_cell = lacking(cell, [real.cell for real in self.real], len(self.cells.centres))
-        findings = [_kinds_finding("share of k-means cells", by_cell, None)]
+        findings = [kinds_finding("share of k-means cells", by_cell, None)]
         if self.labels is not None and self.spec.classes:
             by_class = lacking(self._class(found), self.classes, self.spec.classes)
             names = self.names or tuple(map(str, range(self.spec.classes)))
-            findings.append(_kinds_finding("share of classes", by_class, names))
+            findings.append(kinds_finding("share of classes", by_class, names))
         return findings
 
     def _repeats(self, x: Tensor, found: Neighbours, copied: bool) -> Finding:
@@ -282,104 +266,9 @@ class Auditor:
         Who draws from a list repeats himself: the twins that copies have by chance are excused.
         """
         chance = 1 - math.exp(-len(x) / (self.times * len(self.train)))
-        return _twins_finding(self._twins(x, found), self.real_twins, chance if copied else 0.0)
+        return twins_finding(self._twins(x, found), self.real_twins, chance if copied else 0.0)
 
     def _twins(self, x: Tensor, found: Neighbours) -> Tensor:
         """Return which examples have another of their own set far nearer than a held-out one."""
         nearest = nearest_other(self.values(x))
         return nearest < (self.ratio / 2) ** 2 * found.to_held_out
-
-
-def _copy_findings(
-    share: NearerToTrain, clear: NearCopies, copied: float, error: float
-) -> list[Finding]:
-    """Return the findings of both tests of copying, which say the same share of copies."""
-    extent = f"{copied:.0%} ± {error:.0%}".replace("%", " %")
-    extent = extent if error <= MOST_ERROR else "how many is unclear"
-    far = (
-        f"{clear.nearer_train} samples are less than {clear.ratio:.2g} times as far from a "
-        f"training example as from every held-out one, {clear.nearer_held_out} the other way round"
-    )
-    fair = f"{share.share:.2f} ± {share.standard_error:.2f} of the samples are nearer to train"
-    tests = [
-        ("near copies", clear.share, 0.0, clear.standard_error, clear.z, far),
-        ("nearer to train", share.share, 0.5, share.standard_error, share.z, fair),
-    ]
-    return [
-        Finding("copies", name, value, null, deviation, z, THRESHOLD, z > THRESHOLD, extent, words)
-        for name, value, null, deviation, z, words in tests
-    ]
-
-
-_SHARPNESS = {
-    "contrast": "neighbouring pixels differ {} times as much as in real data of such kinds",
-    "grain": "there is {} times as much fine grain as in real data of such kinds",
-    "spacing": "the nearest held-out example is {} times as far as from real data of such kinds",
-}
-
-
-def _sharpness_finding(kind: Kind, name: str, sign: int, ratios: list[Relative]) -> Finding:
-    """Return the finding against the reference that the samples stand out from the least."""
-    nearest = min(ratios, key=lambda ratio: sign * ratio.z)
-    z = sign * nearest.z
-    enough = all(sign * (ratio.value - 1) >= LEAST for ratio in ratios)
-    extent = f"{nearest.value:.2f} ± {nearest.standard_error:.2f}"
-    return Finding(
-        kind,
-        name,
-        nearest.value,
-        1.0,
-        nearest.standard_error,
-        z,
-        THRESHOLD,
-        enough and z > THRESHOLD,
-        extent,
-        _SHARPNESS[name].format(extent),
-    )
-
-
-def _kinds_finding(statistic: str, found: Lacking, names: Sequence[str] | None) -> Finding:
-    share = f"{found.missing:.0%} ± {found.standard_error:.0%}".replace("%", " %")
-    if not found.seen:
-        what = "cell" if names is None else "class"
-        words = f"no {what} has less than half of its share"
-    elif names is None:
-        words = f"{len(found.groups)} k-means cells lack {share} of the data"
-    else:
-        words = f"{share} of the data are lacking: {', '.join(names[k] for k in found.groups)}"
-    return Finding(
-        "fewer kinds",
-        statistic,
-        found.missing,
-        0.0,
-        found.standard_error,
-        found.z,
-        found.threshold,
-        found.seen,
-        share,
-        words,
-    )
-
-
-def _twins_finding(samples: Tensor, real: Tensor, excused: float) -> Finding:
-    """Return the finding on samples that repeat each other, by a test of two proportions."""
-    n, m = len(samples), len(real)
-    share = float(samples.double().mean())
-    usual = min(1.0, float(real.double().mean()) + excused)
-    both = (share * n + usual * m) / (n + m)
-    # Twins come in twos, so there are half as many independent ones.
-    error = max(math.sqrt(2 * both * (1 - both) * (1 / n + 1 / m)), 1 / n)
-    z = (share - usual) / error
-    return Finding(
-        "fewer kinds",
-        "twins",
-        share,
-        usual,
-        error,
-        z,
-        THRESHOLD,
-        z > THRESHOLD and share - usual >= LEAST,
-        f"{share:.0%} repeated".replace("%", " %"),
-        f"{100 * share:.1f} % of the samples have a near twin among the samples; "
-        f"{100 * usual:.1f} % are expected",
-    )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 
-from genus.evaluation.audit import NONE_SEEN, Audit
+from genus.evaluation.audit import Audit
+from genus.evaluation.audit_findings import NONE_SEEN
 from genus.evaluation.audit_words import audits, verdict
 from genus.evaluation.outcome import Comparison
 from genus.evaluation.pictures import data_uri, grid_png

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genus.evaluation.audit import NONE_SEEN, Audit
+from genus.evaluation.audit import Audit
+from genus.evaluation.audit_findings import NONE_SEEN
 from genus.evaluation.column import NONE, Column
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from torch import Tensor
 from genus.errors import GenusError, SpecError
 from genus.evaluation.cache import write_atomic
 from genus.evaluation.curves import training_curves
+from genus.evaluation.doubts import troubles
 from genus.evaluation.drawing import affordable, default_count, sampling_cost
 from genus.evaluation.environment import environment
 from genus.evaluation.features import FeatureNet
@@ -191,6 +192,7 @@ class _Runner:
             again = self.resume and (folder / "config.json").is_file()
             done = train(self.models[run], self.data, folder, config, resume=again)
             self.seconds[run] = done.seconds["training"]
+            self.notes += [f"{run}: {note}" for note in troubles(done.rollbacks, done.ended)]
 
         self._attempt(run, work)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from genus.evaluation.memorisation import Usual
 from genus.spec import Spec
 
 _FEW_LEVELS = 4
@@ -47,6 +48,64 @@ def doubts_about_errors(features: dict[str, int], wide: int) -> tuple[str, ...]:
         "from the influence of each example, and the sliced distance has none"
         for name, size in features.items()
         if size > wide
+    )
+
+
+def troubles(rollbacks: int, ended: str | None) -> tuple[str, ...]:
+    """Return what to say of a game that went wrong in training.
+
+    Args:
+        rollbacks: how often it went back to its best weights.
+        ended: why it was given up, if it was.
+
+    Example:
+        >>> troubles(3, "collapse")
+        ('training was given up after 3 rollbacks (collapse); the weights are the best until then',)
+    """
+    if ended:
+        return (
+            f"training was given up after {rollbacks} rollbacks ({ended}); the weights are the "
+            "best until then",
+        )
+    often = f"{rollbacks} times" if rollbacks > 1 else "once"
+    return (f"training was rolled back {often}",) if rollbacks else ()
+
+
+def doubts_about_reference(n: int, examples: Tensor, real: Tensor) -> tuple[str, ...]:
+    """Return what to say of the real examples that samples are judged by.
+
+    Args:
+        n: how many samples are judged.
+        examples: ``(M, *shape)`` that they are compared with.
+        real: ``(R, *shape)`` that stand in for a perfect model.
+    """
+    found = []
+    if len(examples) > 1 and bool((examples == examples[:1]).all()):
+        found.append(
+            "the held-out examples are all the same, so precision, recall, density and coverage "
+            "mean nothing, and neither does the audit"
+        )
+    if len(real) < n:
+        found.append(
+            f"there are only {len(real):,} real examples for the column of real data, which stands "
+            f"beside {n:,} samples; judge as many samples as there are (--samples {len(real)})"
+        )
+    return tuple(found)
+
+
+def doubts_about_splits(usual: Usual, split: str) -> tuple[str, ...]:
+    """Return what to say where training examples can be told from held-out ones.
+
+    Example:
+        >>> doubts_about_splits(Usual(0.9), "test")[0][:45]
+        'train and test differ: 90% of the training ex'
+    """
+    if not usual.apart:
+        return ()
+    return (
+        f"train and {split} differ: {usual.share:.0%} of the training examples are nearer to "
+        "another one than to any held-out one, where interchangeable splits have 50%; samples as "
+        f"near as that are not called copies ({usual.share:.2f} is fair), which are harder to see",
     )
 
 

@@ -35,7 +35,7 @@ def latex(comparison: Comparison) -> str:
         f"% {comparison.data.name}, {comparison.data.split} split, {comparison.data.digest}",
         f"% seed {comparison.settings.seed}, {comparison.settings.time_budget:g} s each; "
         f"{comparison.command or 'genus.compare(...)'}",
-        *(f"% {line}" for line in remarks(comparison)),
+        *(f"% {line}" for remark in remarks(comparison) for line in remark.splitlines()),
         rf"\begin{{tabular}}{{l{'r' * len(every)}}}",
         r"\toprule",
         " & ".join(["model", *(escaped(column.title) for column in every)]) + r" \\",

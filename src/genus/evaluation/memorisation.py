@@ -6,6 +6,9 @@ training data alone cannot tell: it also falls when samples shrink towards the m
 
 `nearer_to_train` counts every sample. `near_copies` counts only those that are clearly nearer to
 one side, which few honest samples are, so that far fewer copies show.
+
+Where the two splits differ, say two parts of a picture, every model of the training data is nearer
+to these. `usual` sees that, and what training examples get among themselves is then what is fair.
 """
 
 # Shapes: N samples, M examples of each reference, D values.
@@ -23,6 +26,8 @@ CHUNK = 512
 CLEAR = 0.02
 """Share of real examples that count as far nearer to one side."""
 LEAST_RATIO, MOST_RATIO = 1e-3, 0.5
+APART, SURE = 0.1, 5.0
+"""Least difference from one half, and its standard errors, that tell two splits from each other."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,7 @@ class NearerToTrain:
         standard_error: of the share under the null hypothesis that train and held-out examples
             are interchangeable. Samples that share their nearest example count as one, so a
             collapsed model gets an error of one half, not a false alarm.
+        null: what is fair, see `usual`.
     """
 
     share: float
@@ -58,6 +64,7 @@ class NearCopies:
         nearer_train: how many are far nearer to train.
         nearer_held_out: how many are far nearer to held-out data.
         ratio: of the two distances, below which a sample counts.
+        null: what is fair, see `usual`.
     """
 
     share: float
@@ -65,11 +72,32 @@ class NearCopies:
     nearer_train: int
     nearer_held_out: int
     ratio: float
+    null: float = 0.0
 
     @property
     def z(self) -> float:
-        """Standard errors above zero; above 3 is a strong sign of copying."""
-        return self.share / self.standard_error
+        """Standard errors above what is fair; above 3 is a strong sign of copying."""
+        return (self.share - self.null) / self.standard_error
+
+
+@dataclass(frozen=True)
+class Usual:
+    """What is fair: the figures of samples that are as near to train as its own examples are.
+
+    Args:
+        share: of samples nearer to train.
+        clear: excess of those far nearer to it.
+        error: standard error of either, as far as they were estimated.
+    """
+
+    share: float = 0.5
+    clear: float = 0.0
+    error: float = 0.0
+
+    @property
+    def apart(self) -> bool:
+        """Whether train and held-out examples can be told from each other."""
+        return self.share != 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,17 +164,44 @@ def nearer_to_train(samples: Tensor, train: Tensor, held_out: Tensor) -> NearerT
     return nearer_share(Neighbours.of(samples, train, held_out))
 
 
-def nearer_share(found: Neighbours) -> NearerToTrain:
+def nearer_share(found: Neighbours, usual: Usual | None = None) -> NearerToTrain:
     """Return the figure of `nearer_to_train` from neighbours that are known already."""
+    fair = usual or Usual()
     n = len(found.to_train)
     tied = found.to_train == found.to_held_out
     share = float(((found.to_train < found.to_held_out).double() + 0.5 * tied.double()).mean())
     # Under the null each nearest example is train or held-out by the toss of a coin, and it
     # carries all of its samples with it.
-    return NearerToTrain(share, max(found.together() / (2 * n), 1 / (2 * math.sqrt(n))))
+    error = max(found.together() / (2 * n), 1 / (2 * math.sqrt(n)))
+    return NearerToTrain(share, math.hypot(error, fair.error), fair.share)
 
 
-def near_copies(found: Neighbours, ratio: float) -> NearCopies:
+def usual(train: Tensor, held_out: Tensor, ratio: float) -> Usual:
+    """Return what is fair, from how near training examples are to the other ones.
+
+    If the splits are interchangeable, half of them are nearer to another training example than to
+    any held-out one. If clearly more are, so is every honest sample of the training data.
+
+    Args:
+        train: ``(M, D)``.
+        held_out: ``(M, D)``.
+        ratio: of `near_copies`.
+
+    Example:
+        >>> x = torch.arange(400.0)[:, None]
+        >>> usual(x[::2], x[1::2], 0.5).share, usual(x[:200], x[200:], 0.5).share
+        (0.5, 1.0)
+    """
+    among = Neighbours(
+        nearest_other(train), torch.arange(len(train)), *_nearest(train, held_out), len(train)
+    )
+    found, error = nearer_share(among), 0.5 / math.sqrt(len(train))
+    if not found.share - 0.5 > max(APART, SURE * error):
+        return Usual()
+    return Usual(found.share, near_copies(among, ratio).share, error)
+
+
+def near_copies(found: Neighbours, ratio: float, usual: Usual | None = None) -> NearCopies:
     r"""Return the excess of samples that are far nearer to train than to held-out data.
 
     With distances :math:`d_T` and :math:`d_H` to the nearest example of either side,
@@ -160,22 +215,24 @@ def near_copies(found: Neighbours, ratio: float) -> NearCopies:
     Args:
         found: the neighbours of the samples.
         ratio: :math:`\rho` in (0, 1), see `clear_ratio`.
+        usual: what is fair, where that is not zero.
 
     Example:
         >>> x = torch.arange(8.0)[:, None]
         >>> near_copies(Neighbours.of(x, train=x, held_out=x + 0.5), 0.5).share
         1.0
     """
-    n, square = len(found.to_train), ratio**2
+    n, square, fair = len(found.to_train), ratio**2, usual or Usual()
     train = found.to_train < square * found.to_held_out
     held_out = found.to_held_out < square * found.to_train
     error = found.together(train.double() - held_out.double())
     return NearCopies(
         (int(train.sum()) - int(held_out.sum())) / n,
-        max(error, 1.0) / n,
+        math.hypot(max(error, 1.0) / n, fair.error),
         int(train.sum()),
         int(held_out.sum()),
         ratio,
+        fair.clear,
     )
 
 

@@ -17,7 +17,9 @@ from genus.evaluation.block import FeatureScores, SampleBlock
 from genus.evaluation.doubts import (
     doubts_about_counts,
     doubts_about_errors,
+    doubts_about_reference,
     doubts_about_samples,
+    doubts_about_splits,
 )
 from genus.evaluation.drawing import default_count, quantise
 from genus.evaluation.features import FeatureNet, reserved_rows, visible_rows
@@ -121,6 +123,8 @@ class Reference:
         sizes = {name: features.shape[1] for name, features in self.features.items()}
         self.notes = doubts_about_counts(min(self.n, self.size), sizes)
         self.notes += doubts_about_errors(sizes, WIDE)
+        self.notes += doubts_about_reference(self.n, self.examples, self.real)
+        self.notes += doubts_about_splits(self.auditor.usual, split)
 
     def train_copies(self) -> Tensor:
         """Return as many training examples as there are samples: what cheating looks like."""
@@ -143,7 +147,7 @@ class Reference:
         return SampleBlock(
             len(x),
             scores,
-            nearer_share(found),
+            nearer_share(found, self.auditor.usual),
             self.histograms.over_bins(x),
             self.histograms.over_classes(x),
             fingerprint=self.fingerprint,

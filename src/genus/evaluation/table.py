@@ -36,7 +36,9 @@ def columns(comparison: Comparison) -> list[Column]:
                 for name in ("precision", "recall", "density", "coverage")
             ]
     found += (
-        [*page_columns(comparison), _copying_column(), audit_column()] if comparison.samples else []
+        [*page_columns(comparison), _copying_column(comparison), audit_column()]
+        if comparison.samples
+        else []
     )
     return [*found, *_cost_columns(comparison)]
 
@@ -230,7 +232,7 @@ def _floor(
     return f"real {words(floors[0])}" if floors else ""
 
 
-def _copying_column() -> Column:
+def _copying_column(comparison: Comparison) -> Column:
     def figure(row: Row) -> Figure | None:
         block = row.evaluation.samples if row.evaluation else None
         found = block.nearer_to_train if block else None
@@ -239,13 +241,17 @@ def _copying_column() -> Column:
     def said(share: float, error: float) -> str:
         return f"{share:.2f} ±{error:.2f}"
 
+    blocks = [row.evaluation.samples for row in comparison.rows if row.evaluation]
+    nulls = [block.nearer_to_train.null for block in blocks if block is not None]
+    fair = f"fair {nulls[0] if nulls else 0.5:.2f}"
+
     return Column(
         "near train",
         "samples",
         lambda row: NONE if (found := figure(row)) is None else said(*found),
-        "fair 0.50",
+        fair,
         READ_COPYING,
-        "near\ntrain\nfair 0.50",
+        f"near\ntrain\n{fair}",
         figure=figure,
         said=said,
     )
@@ -360,9 +366,10 @@ READ_SHARE = {
 READ_COPYING = (
     "Share of samples whose nearest example is in the training data rather than among equally "
     "many held-out examples, pixel by pixel. One half is fair, whether the samples are sharp, "
-    "blurred or noisy; well above it, the model repeats its training data. Full copying shows the "
-    "figure in the last row, not 1: most originals are not in the part that is compared. It does "
-    "not see copies that are shifted or recoloured."
+    "blurred or noisy, and more than that where the splits themselves differ; well above it, the "
+    "model repeats its training data. Full copying shows the figure in the last row, not 1: most "
+    "originals are not in the part that is compared. It does not see copies that are shifted or "
+    "recoloured."
 )
 READ_PARAMETERS = "How many numbers training sets: the size of the model, not its quality."
 READ_TRAINING = (
