@@ -85,7 +85,9 @@ def test_an_honest_model_of_a_band_of_a_photograph_is_no_copier():
     real = patches.valid.batch(torch.arange(250)).x
     auditor = Auditor(patches.spec, train, held_out, real, train_size=4500)
     assert auditor.usual.share > 0.8
-    assert "copies" not in auditor(fresh).verdict
+    honest = auditor(fresh)
+    assert "copies" not in honest.verdict
+    assert honest.unseen > 0.5  # few copies show where splits differ so much
     assert "copies" in auditor(train).verdict
 
 

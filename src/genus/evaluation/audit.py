@@ -216,9 +216,11 @@ class Auditor:
         both = 2 * min(clear.nearer_train, clear.nearer_held_out)
         # z = e / sqrt(e + both) > 3 for an excess of e samples.
         excess = (THRESHOLD**2 + math.sqrt(THRESHOLD**4 + 4 * THRESHOLD**2 * both)) / 2
-        unseen = min(1.0, self.times * excess / len(found.to_train))
+        unseen = self.times * excess / len(found.to_train)
+        if self.usual.apart:  # what is fair was estimated, which the formula does not know
+            unseen = THRESHOLD * min(by_share[1], by_clear[1])
         findings = [*copy_findings(share, clear, copied, error), held_out_finding(clear)]
-        return findings, (copied, error, unseen)
+        return findings, (copied, error, min(1.0, unseen))
 
     def _share_of_copies(self, found: NearerToTrain | NearCopies) -> tuple[float, float]:
         """Return how many samples are copies, by a figure that copies raise from its null to 1."""

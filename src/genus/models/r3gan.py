@@ -73,7 +73,8 @@ class R3GAN(Adversarial):
         rest: float = 0.1
         """Share of that weight that is left after half of the training."""
         augment: float = 0.0
-        """Probability of each change of images (moved, cut, lit) that the critic sees."""
+        """Probability of each change of images (moved, cut, lit) that the critic sees; from one
+        half on it shows in what is generated."""
         learning_rate: float = 4e-3
         """Of both players."""
 
