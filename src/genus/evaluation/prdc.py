@@ -69,6 +69,9 @@ def prdc(real: Tensor, samples: Tensor, k: int = 5) -> PRDC:
             f"k={k} neighbours need more than {k} examples in each set, got {smallest}"
         )
     real, samples = real.double(), samples.double()
+    if real.shape[1] > WIDE:  # a product keeps the more digits the nearer to zero they lie
+        middle = real.mean(0)
+        real, samples = real - middle, samples - middle
     real_radius, sample_radius = _radii(real, k), _radii(samples, k)
     inside_real = torch.zeros(len(samples), dtype=torch.float64)  # balls that each sample is in
     inside_sample, covered = [], []
