@@ -100,6 +100,10 @@ class Usual:
         return self.share != 0.5
 
 
+EVEN = Usual()
+"""What is fair where splits are interchangeable: one half, and no excess."""
+
+
 @dataclass(frozen=True, eq=False)
 class Neighbours:
     """The nearest example of every sample in two references of one size.
@@ -164,9 +168,8 @@ def nearer_to_train(samples: Tensor, train: Tensor, held_out: Tensor) -> NearerT
     return nearer_share(Neighbours.of(samples, train, held_out))
 
 
-def nearer_share(found: Neighbours, usual: Usual | None = None) -> NearerToTrain:
+def nearer_share(found: Neighbours, fair: Usual = EVEN) -> NearerToTrain:
     """Return the figure of `nearer_to_train` from neighbours that are known already."""
-    fair = usual or Usual()
     n = len(found.to_train)
     tied = found.to_train == found.to_held_out
     share = float(((found.to_train < found.to_held_out).double() + 0.5 * tied.double()).mean())
@@ -197,11 +200,11 @@ def usual(train: Tensor, held_out: Tensor, ratio: float) -> Usual:
     )
     found, error = nearer_share(among), 0.5 / math.sqrt(len(train))
     if not found.share - 0.5 > max(APART, SURE * error):
-        return Usual()
+        return EVEN
     return Usual(found.share, near_copies(among, ratio).share, error)
 
 
-def near_copies(found: Neighbours, ratio: float, usual: Usual | None = None) -> NearCopies:
+def near_copies(found: Neighbours, ratio: float, fair: Usual = EVEN) -> NearCopies:
     r"""Return the excess of samples that are far nearer to train than to held-out data.
 
     With distances :math:`d_T` and :math:`d_H` to the nearest example of either side,
@@ -215,14 +218,14 @@ def near_copies(found: Neighbours, ratio: float, usual: Usual | None = None) -> 
     Args:
         found: the neighbours of the samples.
         ratio: :math:`\rho` in (0, 1), see `clear_ratio`.
-        usual: what is fair, where that is not zero.
+        fair: what honest samples get, where that is not zero; see `usual`.
 
     Example:
         >>> x = torch.arange(8.0)[:, None]
         >>> near_copies(Neighbours.of(x, train=x, held_out=x + 0.5), 0.5).share
         1.0
     """
-    n, square, fair = len(found.to_train), ratio**2, usual or Usual()
+    n, square = len(found.to_train), ratio**2
     train = found.to_train < square * found.to_held_out
     held_out = found.to_held_out < square * found.to_train
     error = found.together(train.double() - held_out.double())
