@@ -15,7 +15,7 @@ from genus.families.base import Model, check_temperature
 from genus.families.bipartite import Group, Machine, State
 from genus.families.divergence import Bipartite, Turned
 from genus.families.energy import in_blocks
-from genus.families.wake_sleep import Untied, log_bernoulli, wake_loss
+from genus.families.wake_sleep import Untied, log_bernoulli
 from genus.random import ExampleNoise, Noise
 from genus.spec import Batch
 
@@ -34,6 +34,7 @@ class DeepBelief(Annealed, Model):
             the machine's own.
         fine_tuning: share of the training, its last part, in which lower machines learn by
             wake-sleep.
+        wake_samples: k, hidden states drawn for each example awake; more than one are weighted.
         progress: share of the training that is over, which the loop tells; outside of a training
             None, and all machines learn by their own divergence.
     """
@@ -44,6 +45,7 @@ class DeepBelief(Annealed, Model):
     sample_sweeps: int = 200
     untied: nn.ModuleList
     fine_tuning: float = 0.0
+    wake_samples: int = 1
     progress: float | None = None
 
     def _layer(self, index: int) -> Bipartite:
@@ -84,8 +86,8 @@ class DeepBelief(Annealed, Model):
         return self.progress < index / len(self.layers)
 
     def _fine_tuned(self, index: int) -> bool:
-        """Return whether a machine learns by wake-sleep by now."""
-        if self.progress is None or index == len(self.layers) - 1:
+        """Return whether a machine learns by wake-sleep by now; the top one does if weighted."""
+        if self.progress is None or (index == len(self.layers) - 1 and self.wake_samples == 1):
             return False
         return self.progress > 1 - self.fine_tuning
 
@@ -149,13 +151,15 @@ class DeepBelief(Annealed, Model):
             u_BU = noise.uniform(many, self.hidden_units()).flatten(0, 1)
             xs = x.repeat_interleave(many, 0)
             ys = None if y is None else y.repeat_interleave(many)
-            parts.append(self._log_weight(xs, ys, u_BU).view(len(x), many))
+            parts.append(self._log_weight(xs, ys, self.up(xs, u_BU)).view(len(x), many))
         return math.log(k) - torch.cat(parts, 1).logsumexp(1)
 
-    def _log_weight(self, x: Tensor, y: Tensor | None, u_BU: Tensor) -> Tensor:
+    def _log_weight(
+        self, x: Tensor, y: Tensor | None, states: list[tuple[Tensor, Tensor]]
+    ) -> Tensor:
         """Return ``(B,)``, log of p(x, h, y) Z / q(h | x) for hidden states drawn upwards."""
         below, total_B = x.flatten(1), torch.zeros(len(x), device=x.device, dtype=self.dtype)
-        for (_, group), (h_BH, log_q_B) in zip(self.directed(), self.up(x, u_BU), strict=True):
+        for (_, group), (h_BH, log_q_B) in zip(self.directed(), states, strict=True):
             total_B = total_B + group.log_prob(group.logits(h_BH), group.as_state(below)) - log_q_B
             below = h_BH
         if y is not None or self.spec.classes is None:
@@ -327,16 +331,48 @@ class DeepBelief(Annealed, Model):
         return {"loss": (data - model) / below.shape[1], "energy": data.detach()}
 
     def _wake_sleep_loss(self, index: int, batch: Batch, noise: Noise) -> dict[str, Tensor]:
-        """Return -log p(below | h) of data and -log q(h | below) of dreams, per visible entry."""
-        with torch.no_grad():
-            states = self.up(batch.x, noise.uniform(self.hidden_units()), index + 1)
-            below = states[index - 1][0] if index else batch.x.flatten(1)
-            dreamt_h, dreamt_below = self._dream(index, noise)
-        wake = wake_loss(self.directed()[index][1], states[index][0], below)
-        sleep = -log_bernoulli(self.rise(index, dreamt_below), dreamt_h).mean()
-        told = {"wake": wake.detach(), "sleep": sleep.detach()}
-        return {"loss": (wake + sleep) / below.shape[1], **told}
+        """Return what a machine learns from weighted states of data, and from dreams or chains.
 
+        It is per visible entry. For a lower machine it is -log p(below | h) of data, and
+        -log q(h | below) of dreams and, where there are weights, of data; for the top one its
+        divergence.
+        """
+        awake, states, weight_R = self._awake(batch, noise)
+        below = states[index - 1] if index else awake.x.flatten(1)
+        if index == len(self.layers) - 1:
+            state = self._top_state(below, awake.y)
+            end = self.top.negatives(state, noise, "pcd", self.sweeps)
+            data, model = self.top.divergence(state, end, weight_R)
+            return {"loss": (data - model) / below.shape[1], "energy": data.detach()}
+        h_RH, (dreamt_h, dreamt_below) = states[index], self._dream(index, noise)
+        group = self.directed()[index][1]
+        told = {
+            "wake": -(weight_R * group.log_prob(group.logits(h_RH), group.as_state(below))),
+            "sleep": -log_bernoulli(self.rise(index, dreamt_below), dreamt_h) / len(dreamt_h),
+        }
+        if self.wake_samples > 1:
+            told["rise"] = -(weight_R * log_bernoulli(self.rise(index, below), h_RH))
+        parts = {name: each.sum() for name, each in told.items()}
+        loss = torch.stack(list(parts.values())).sum() / below.shape[1]
+        return {"loss": loss, **{name: part.detach() for name, part in parts.items()}}
+
+    @torch.no_grad()
+    def _awake(self, batch: Batch, noise: Noise) -> tuple[Batch, list[Tensor], Tensor]:
+        """Return examples, each k times, hidden states drawn upwards, and weights that sum to 1.
+
+        The weights of an example's states are as p(x, h) / q(h | x), so that together they stand
+        for the posterior.
+        """
+        k = self.wake_samples
+        x, y = batch.x.repeat_interleave(k, 0), batch.y
+        awake = Batch(x, None if y is None else y.repeat_interleave(k))
+        with torch.autocast(self.device.type, enabled=False):  # Weights need their digits.
+            states = self.up(awake.x, noise.uniform(k, self.hidden_units()).flatten(0, 1))
+            log_weight_BK = self._log_weight(awake.x, awake.y, states).view(-1, k)
+        weight_R = log_weight_BK.softmax(1).flatten() / len(log_weight_BK)
+        return awake, [h_RH for h_RH, _ in states], weight_R
+
+    @torch.no_grad()
     def _dream(self, index: int, noise: Noise) -> tuple[Tensor, Tensor]:
         """Return hidden and visible states of a lower machine, drawn downwards from the chains."""
         chains = self.top.chains[0]

@@ -129,14 +129,24 @@ class Bipartite(nn.Module):
         kind = self.bias_H.device.type
         return torch.bfloat16 if torch.is_autocast_enabled(kind) else self.bias_H.dtype
 
-    def divergence(self, state: State, end: State) -> tuple[Tensor, Tensor]:
-        """Return mean free energies, of examples and of the ends of chains, each a scalar."""
+    def divergence(
+        self, state: State, end: State, weight_B: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return mean free energies, of examples and of the ends of chains, each a scalar.
+
+        Args:
+            state: examples.
+            end: where chains are.
+            weight_B: weights of the examples, which sum to 1; the same for all when left out.
+        """
         with torch.autocast(self.bias_H.device.type, enabled=False):
             machine, rows = self.machine(), len(state[0])
-            data, model = machine.as_state(state), machine.as_state(end)
-            both = tuple(torch.cat(pair) for pair in zip(data, model, strict=True))
+            sides = zip(machine.as_state(state), machine.as_state(end), strict=True)
+            both = tuple(torch.cat(pair) for pair in sides)
             energy_B = machine.free_energy(both)
-        return energy_B[:rows].mean(), energy_B[rows:].mean()
+        data_B, model_B = energy_B[:rows], energy_B[rows:]
+        mean = data_B.mean() if weight_B is None else weight_B @ data_B
+        return mean, model_B.mean()
 
 
 class Turned(Bipartite):

@@ -5,9 +5,16 @@ them. Asleep, the network dreams, and the way up learns to tell what a dream was
 
 .. math:: -\mathbb E_{q(h \mid x)} \log p(x \mid h), \qquad -\mathbb E_{p(x, h)} \log q(h \mid x)
 
+With k states for each example and weights :math:`w_i \propto p(x, h_i) / q(h_i \mid x)`, which sum
+to one, what is learned awake is an average over something nearer to the posterior: all machines
+climb the bound of k samples. The way up then learns awake as well:
+
+.. math:: -\sum_i w_i \log p(x, h_i), \qquad -\sum_i w_i \log q(h_i \mid x)
+
 References:
     | The Wake-Sleep Algorithm for Unsupervised Neural Networks (Hinton et al., 1995)
     | A Fast Learning Algorithm for Deep Belief Nets (Hinton, Osindero and Teh, 2006), section 5
+    | Reweighted Wake-Sleep (Bornschein and Bengio, 2015) https://arxiv.org/abs/1406.2751
 """
 
 # Shapes: B batch, G entries of a layer, N its units, H hidden units.
@@ -59,11 +66,6 @@ class Untied(nn.Module):
         """Return the law of the visible layer."""
         weight_NH, bias_N = group.weight_NH.detach(), group.bias_N.detach()
         return Group(group.values, weight_NH + self.down_NH, bias_N + self.down_N)
-
-
-def wake_loss(group: Group, h_BH: Tensor, below_BG: Tensor) -> Tensor:
-    """Return -log p(below | h) in nats, the mean of a batch."""
-    return -group.log_prob(group.logits(h_BH), group.as_state(below_BG)).mean()
 
 
 def log_bernoulli(input_BH: Tensor, h_BH: Tensor) -> Tensor:

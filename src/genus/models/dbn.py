@@ -7,6 +7,7 @@ References:
     | On the Quantitative Analysis of Deep Belief Networks (Salakhutdinov and Murray, 2008)
     | Evaluating Probabilities under High-Dimensional Latent Variable Models
     | (Murray and Salakhutdinov, 2009)
+    | Reweighted Wake-Sleep (Bornschein and Bengio, 2015) https://arxiv.org/abs/1406.2751
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ class DBN(DeepBelief):
     With classes the label is a visible softmax unit of the top machine.
 
     The ways up and down are the machines' own. With `Config.wake_sleep` the last part of the
-    training unties them; each learns from what the other makes, and the top machine goes on.
+    training unties them; each learns from what the other makes, and the top machine goes on. With
+    `Config.wake_samples` above one all machines then learn together, from states that are weighted
+    as the bound weights them.
 
     Samples begin where the top machine's training chains are, each at one that its own noise
     chooses, and go down through the layers after `Config.sample_sweeps` sweeps.
@@ -92,14 +95,21 @@ class DBN(DeepBelief):
         """Gibbs sweeps of the top machine from a training chain to a sample."""
         wake_sleep: float = 0.0
         """Share of the training, its last part, in which wake-sleep fine-tunes the lower layers."""
+        wake_samples: int = 1
+        """Hidden states drawn for each example in that part; more than one are weighted."""
 
         def __post_init__(self) -> None:
             names = ("hidden", "top", "sweeps", "chains", "sample_sweeps", "spread")
-            check_positive(self, *names)
+            check_positive(self, *names, "wake_samples")
             check_share(self, "wake_sleep")
             if self.depth < 2:
                 raise ConfigError(
                     f"depth={self.depth} must be at least 2; one hidden layer is the model rbm"
+                )
+            if self.wake_samples > 1 and not self.wake_sleep:
+                raise ConfigError(
+                    f"wake_samples={self.wake_samples} are drawn in fine-tuning, and wake_sleep=0 "
+                    "leaves no part of the training to it; set wake_sleep=0.5"
                 )
 
     config: Config
@@ -119,7 +129,7 @@ class DBN(DeepBelief):
         super().__init__(spec, config)
         c = self.config
         self.sweeps, self.sample_sweeps = c.sweeps, c.sample_sweeps
-        self.fine_tuning = c.wake_sleep
+        self.fine_tuning, self.wake_samples = c.wake_sleep, c.wake_samples
         units = [*[c.hidden] * (c.depth - 1), c.top]
         visible = [(spec.dims, spec.levels_or_raise)]
         layers = [Bipartite(visible, units[0], c.chains, centred=c.centred, spread=c.spread)]
