@@ -17,6 +17,7 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from genus.capabilities import supports
 from genus.config import build_config
 from genus.errors import ConfigError, SpecError, near
 from genus.spec import Spec
@@ -69,6 +70,21 @@ def list_models() -> dict[str, type[Model]]:
     """Return every registered model class by name, sorted."""
     _discover()
     return dict(sorted(_models.items()))
+
+
+def able(*capabilities: type) -> str:
+    """Return the names of the models with any of some capabilities, for a message.
+
+    Those that make images from images are left out: what asks for a capability gives them none.
+
+    Example:
+        >>> from genus.capabilities import StatePaths
+        >>> able(StatePaths)
+        'hmm'
+    """
+    known = {name: cls for name, cls in list_models().items() if not cls.takes_condition}
+    found = [n for n, cls in known.items() if any(supports(cls, c) for c in capabilities)]
+    return ", ".join(found) or "none of those that are registered"
 
 
 def get(name: str) -> type[Model]:

@@ -116,8 +116,10 @@ def test_classes_are_told_and_must_be():
 
 
 def test_what_cannot_be_searched_is_refused():
-    with pytest.raises(ConfigError, match="does not decode latents"):
+    with pytest.raises(ConfigError, match="does not decode latents") as refused:
         search_latents(create("independent", REAL), torch.randn(2, 5))
+    assert "vae" in str(refused.value)
+    assert "pix2pix" not in str(refused.value)  # it makes images from images
     with pytest.raises(SpecError, match="no examples"):
         search_latents(Linear(), torch.randn(0, 5), scaler=unscaled())
     with pytest.raises(SpecError, match="NaN"):

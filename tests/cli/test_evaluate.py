@@ -58,6 +58,16 @@ def test_in_words_with_samples_beside_their_floor(cli, run):
     for words in ("digits, test split", "bits/dim", "exact", "real data", "nearer to train"):
         assert words in answer.out
     assert answer.last == f"next: genus sample {run} -n 64 -o grid.png"
+    assert answer.out.index("frechet of a perfect model") < answer.out.index("nearer to train")
+    block = cli("evaluate", run, "--samples", 50, "--json").json["samples"]
+    for net, scores in block["features"].items():
+        row = next(
+            line.split() for line in answer.out.splitlines() if line.split()[:2] == [net, "frechet"]
+        )
+        measure = scores["frechet"]
+        figures = [measure[key] for key in ("value", "standard_error", "floor")]
+        assert [float(cell) for cell in row[2:]] == pytest.approx(figures, rel=1e-3)
+        assert f"{net} {scores['frechet_null']:.4g}" in answer.out
 
 
 def test_valid_split(cli, run):
@@ -122,8 +132,9 @@ def test_several_temperatures_are_told_together(cli, run):
     ("words", "message"),
     [
         (("0.5;1",), "must be numbers with commas"),
-        (("0.5,nan",), "temperature nan must be above zero"),
-        (("0,1",), "temperature 0 must be above zero"),
+        (("0.5,nan",), "--temperatures nan must be a number from 0.01 to 100"),
+        (("0,1",), "--temperatures 0.0 must be at least 0.01"),
+        (("1,1e9",), "--temperatures 1,000,000,000.0 must be at most 100"),
         (("1,1",), "is there twice"),
         (("1", "--samples", 0), "leaves nothing to judge"),
     ],

@@ -22,14 +22,13 @@ from genus.applications.calibration import (
     reliability,
     tempered,
 )
-from genus.applications.extract import able_to
 from genus.applications.labels import labels_of, share
 from genus.capabilities import Classifies, Density, supports
 from genus.errors import ConfigError, DataError, SpecError
 from genus.evaluation.likelihood import place, scoring_mode
 from genus.evaluation.rows import BLOCK, blocks
 from genus.evaluation.scoring import check_match, plain
-from genus.registry import check_missing
+from genus.registry import able, check_missing
 from genus.spec import Batch
 
 if TYPE_CHECKING:
@@ -189,7 +188,7 @@ def check_able(model: Any) -> None:
     if not supports(model, Classifies):
         raise ConfigError(
             f"{model.name} has no posterior over classes; train a model that has: "
-            f"{able_to(Classifies)}"
+            f"{able(Classifies)}"
         )
     if model.spec.classes is None:
         raise SpecError(

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from genus.applications.picture import able
 from genus.capabilities import supports
 from genus.distributions import DiagonalGaussian
 from genus.errors import ConfigError, DataError, TrainingError
@@ -17,6 +16,7 @@ from genus.evaluation.likelihood import place, scoring_mode
 from genus.evaluation.reconstruction import Coder, centre_of, labels_for
 from genus.evaluation.rows import blocks, choose
 from genus.random import ExampleNoise
+from genus.registry import able
 
 if TYPE_CHECKING:
     from genus.data import Split

@@ -16,6 +16,7 @@ from genus.capabilities import Features, supports
 from genus.errors import ConfigError, TrainingError
 from genus.evaluation.likelihood import place, scoring_mode
 from genus.evaluation.rows import BLOCK, as_values, blocks
+from genus.registry import able
 from genus.spec import Spec
 
 if TYPE_CHECKING:
@@ -35,19 +36,10 @@ class FeatureTable:
     y: npt.NDArray[np.int64] | None
 
 
-def able_to(capability: type) -> str:
-    """Return the names of the registered models that can do something, for a message."""
-    from genus.registry import list_models
-
-    return ", ".join(name for name, cls in list_models().items() if supports(cls, capability))
-
-
 def check_features(model: Any) -> None:
     """Raise `ConfigError` unless the model has features."""
     if not supports(model, Features):
-        raise ConfigError(
-            f"{model.name} has no features; train a model that has: {able_to(Features)}"
-        )
+        raise ConfigError(f"{model.name} has no features; train a model that has: {able(Features)}")
 
 
 def extract_features(

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
-from genus.applications.picture import SEEN, Picture, able, check_images, tiles
+from genus.applications.picture import SEEN, Picture, check_images, tiles
 from genus.capabilities import supports
 from genus.errors import ConfigError, TrainingError
 from genus.evaluation.likelihood import scoring_mode
+from genus.registry import able
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,7 +16,7 @@ from genus.applications.codes import (
     restored,
     some_rows,
 )
-from genus.applications.picture import Picture, able, check_images, seen, tiles
+from genus.applications.picture import Picture, check_images, seen, tiles
 from genus.capabilities import Decodes, supports
 from genus.errors import ConfigError, DataError
 from genus.evaluation.likelihood import scoring_mode
@@ -24,6 +24,7 @@ from genus.evaluation.reconstruction import Coder
 from genus.evaluation.rows import read
 from genus.evaluation.scoring import check_match
 from genus.random import ExampleNoise
+from genus.registry import able
 
 if TYPE_CHECKING:
     from genus.data import DataSet

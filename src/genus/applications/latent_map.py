@@ -12,11 +12,12 @@ from torch import Tensor
 from genus.applications.codes import Codes, centres, some_rows
 from genus.applications.extract import extract_features
 from genus.applications.latent_grid import Grid, decoded_grid, draw_grid
-from genus.applications.picture import Picture, able, plain_text
+from genus.applications.picture import Picture, plain_text
 from genus.capabilities import Encodes, Features, supports
 from genus.errors import ConfigError, DataError
 from genus.evaluation.reconstruction import Coder
 from genus.evaluation.scoring import check_match
+from genus.registry import able
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -29,6 +29,7 @@ from genus.errors import ConfigError, SpecError
 from genus.evaluation.likelihood import place, scoring_mode
 from genus.evaluation.nets import Scaler
 from genus.random import ExampleNoise
+from genus.registry import able
 
 AT_ONCE = 64
 """Examples searched at a time."""
@@ -80,8 +81,6 @@ class Found:
 
 def check_searchable(model: Any) -> None:
     """Raise `ConfigError` unless the model decodes latents that its prior draws."""
-    from genus.applications.picture import able
-
     if not supports(model, Decodes):
         raise ConfigError(
             f"{model.name} does not decode latents, which projection searches; train a model that "

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from genus.capabilities import supports
 from genus.errors import SpecError
 from genus.spec import Spec
 from genus.training.atomic import write_bytes
@@ -68,14 +67,6 @@ class Picture:
     def _repr_png_(self) -> bytes:
         """Show the picture in a notebook."""
         return self.png()
-
-
-def able(*capabilities: type) -> str:
-    """Return the names of the registered models with any of some capabilities, for a message."""
-    from genus.registry import list_models
-
-    found = [n for n, cls in list_models().items() if any(supports(cls, c) for c in capabilities)]
-    return ", ".join(found) or "none of those that are registered"
 
 
 def check_images(what: str, spec: Spec) -> None:

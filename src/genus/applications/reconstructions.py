@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from genus.applications.codes import check_rows, noise_for, some_rows
-from genus.applications.picture import Picture, able, check_images, seen, tiles
+from genus.applications.picture import Picture, check_images, seen, tiles
 from genus.errors import ConfigError
 from genus.evaluation.likelihood import place, scoring_mode
 from genus.evaluation.reconstruction import (
@@ -22,6 +22,7 @@ from genus.evaluation.reconstruction import (
 )
 from genus.evaluation.rows import read
 from genus.evaluation.scoring import check_match
+from genus.registry import able
 
 if TYPE_CHECKING:
     from genus.data import DataSet

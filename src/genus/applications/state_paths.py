@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from torch import Tensor
 
 from genus.applications.codes import check_rows, some_rows
-from genus.applications.picture import Picture, able, plain_text
+from genus.applications.picture import Picture, plain_text
 from genus.capabilities import supports
 from genus.errors import ConfigError
 from genus.evaluation.likelihood import place, scoring_mode
 from genus.evaluation.rows import read
 from genus.evaluation.scoring import check_match
+from genus.registry import able
 from genus.training.pictures import visible
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from cyclopts import Parameter
 from genus.cli import examples, output, runs
 from genus.cli.errors import Problems, UsageError, hinted
 from genus.cli.holes import Holes
-from genus.cli.options import Flag, Out, check_output, check_seed, within
+from genus.cli.options import Flag, Out, check_output, check_seed, check_temperature, within
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,7 +66,7 @@ class DrawOptions:
         with problems.collect():
             check_seed(self.seed)
         with problems.collect():
-            within(self.temperature, 0.01, 100, "--temperature", "1 is the model itself")
+            check_temperature(self.temperature)
         if self.particles is not None:
             with problems.collect():
                 within(self.particles, 1, MOST_PARTICLES, "--particles", "64 is usual")

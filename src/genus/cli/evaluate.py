@@ -12,7 +12,7 @@ from genus.cli import datasets, output, runs
 from genus.cli.datasets import DataOptions
 from genus.cli.errors import Problems, UsageError, hinted
 from genus.cli.evaluation_output import print_evaluation
-from genus.cli.options import Flag, check_seed, decimals, within
+from genus.cli.options import Flag, check_seed, check_temperature, decimals, within
 
 if TYPE_CHECKING:
     from genus.data import DataSet
@@ -128,6 +128,11 @@ def _evaluate_sweep(
 ) -> None:
     """Judge samples of a run of ours at several temperatures."""
     points = decimals(temperatures, "--temperatures")
+    problems = Problems()
+    for point in points:
+        with problems.collect():
+            check_temperature(point, "--temperatures")
+    problems.raise_any("cannot evaluate:")
     if samples == 0:
         raise UsageError("--samples 0 leaves nothing to judge at any of --temperatures")
     data = _data_of(run, reading, split)

@@ -88,14 +88,21 @@ def _print_samples(block: dict[str, Any]) -> None:
     rows: list[tuple[Any, ...]] = []
     for net, scores in block["features"].items():
         for name in names:
-            rows.append((net, name, scores[name]["value"], scores[name]["floor"]))
+            rows.append((net, name, *_figures(scores[name])))
     rows += _histogram_rows(block)
-    output.table(("features", f"{block['n']} samples", "value", "real data"), rows)
+    output.table(("features", f"{block['n']} samples", "value", "±", "real data"), rows)
+    null = [f"{net} {each['frechet_null']:.4g}" for net, each in block["features"].items()]
+    output.say(f"frechet of a perfect model by the closed form: {', '.join(null)}")
     nearer = block["nearer_to_train"]
     share, error, fair = nearer["share"], nearer["standard_error"], nearer["null"]
     output.say(f"nearer to train than to held-out: {share:.2f} ± {error:.2f} ({fair:.2f} is fair)")
     _print_audit(block["audit"])
     output.say(f"fingerprint of these figures: {block['fingerprint']}")
+
+
+def _figures(measure: dict[str, float | None]) -> tuple[float | None, ...]:
+    """Return what a table shows of a measure: value, standard error and what real data get."""
+    return measure["value"], measure["standard_error"], measure["floor"]
 
 
 def _histogram_rows(block: dict[str, Any]) -> list[tuple[Any, ...]]:
@@ -108,7 +115,7 @@ def _histogram_rows(block: dict[str, Any]) -> list[tuple[Any, ...]]:
         ("labels", "classification", "classification accuracy"),
     )
     return [
-        ("", words, block[part][name]["value"], block[part][name]["floor"])
+        ("", words, *_figures(block[part][name]))
         for part, name, words in parts
         if block[part] is not None
     ]

@@ -130,6 +130,15 @@ def within(value: float, low: float, high: float, option: str, remedy: str) -> N
         raise UsageError(f"{option} {value:,} must be {limit}; {remedy}")
 
 
+def check_temperature(temperature: float, option: str = "--temperature") -> None:
+    """Check that a temperature is one that samples can be drawn at.
+
+    Raises:
+        UsageError: it is not from 0.01 to 100.
+    """
+    within(temperature, 0.01, 100, option, "1 is the model itself")
+
+
 def check_seed(seed: int) -> None:
     """Check that a seed is one that every generator takes.
 

@@ -122,14 +122,15 @@ def next_step(command: str) -> None:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> None:
-    """Write a table to stdout; numbers are aligned to the right."""
+    """Write a table to stdout; columns of numbers, some perhaps missing, are on the right."""
     from rich import box
     from rich.table import Table
 
     shown = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for index, column in enumerate(columns):
         cells = [row[index] for row in rows]
-        numeric = bool(cells) and all(isinstance(cell, int | float) for cell in cells)
+        known = [cell for cell in cells if cell is not None]
+        numeric = bool(known) and all(isinstance(cell, int | float) for cell in known)
         shown.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         shown.add_row(*(cell_text(cell) for cell in row))

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from genus.cli import conditions, output, runs
 from genus.cli.conditions import Conditions, ImageOptions
 from genus.cli.errors import Problems, UsageError
-from genus.cli.options import Flag, Out, check_output, check_seed, within
+from genus.cli.options import Flag, Out, check_output, check_seed, check_temperature, within
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -102,7 +102,7 @@ def _check(
     with problems.collect():
         check_seed(seed)
     with problems.collect():
-        within(temperature, 0.01, 100, "--temperature", "1 is the model itself")
+        check_temperature(temperature)
     if out is not None:
         with problems.collect():
             check_output(out, force)
