@@ -130,6 +130,7 @@ def raising(error: BaseException, *words: str, monkeypatch: pytest.MonkeyPatch) 
         (errors.Terminated(), 143, "genus: stopped"),
         (MemoryError(), 1, "--batch-size"),
         (RuntimeError("DefaultCPUAllocator: not enough memory: you tried"), 1, "--batch-size"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you"), 1, "out of memory"),
         (OSError(errno.ENOSPC, "No space left on device"), 1, "free some space"),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), 1, "choose another folder"),
         (ZeroDivisionError("oops"), 1, "internal error, ZeroDivisionError: oops; --debug shows"),

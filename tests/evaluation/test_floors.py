@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import torch
 
+from genus.data import load_data
 from genus.evaluation import bins, features, kernel, memorisation, prdc, rows
+from genus.evaluation.features import random_net
 from genus.evaluation.frechet import frechet_distance, null_floor
 from genus.evaluation.samples import Reference
+
+PUBLISHED = pytest.mark.skipif(
+    not os.environ.get("GENUS_DATA"),
+    reason="GENUS_DATA does not name a folder with the published sets",
+)
 
 
 def normal(n, d, seed):
@@ -24,6 +33,25 @@ def test_real_against_real_is_the_closed_form_within_its_interval(n):
     assert closed == pytest.approx(2 * 64 / n + 64 * 65 / (2 * n))
     assert abs(mean - closed) < 3 * error
     assert error < 0.01 * closed
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [("digits", (300, 600)), pytest.param("mnist", (1000, 5000, 10_000), marks=PUBLISHED)],
+)
+def test_real_images_against_real_images_are_near_the_closed_form(name, sizes):
+    """The closed form takes features to be Gaussian; those of images have heavier tails."""
+    data = load_data(name)
+    found = random_net(data.spec, data.train.x[:500])(data.train.x).double()
+    for n in sizes:
+        draws = []
+        for seed in range(8):
+            order = torch.randperm(len(found), generator=torch.Generator().manual_seed(seed))
+            draws.append(frechet_distance(found[order[:n]], found[order[n : 2 * n]]))
+        mean, deviation = np.mean(draws), np.std(draws, ddof=1)
+        closed = null_floor(torch.cov(found.T), n)
+        assert abs(mean - closed) < 3 * deviation  # the interval of one comparison
+        assert mean == pytest.approx(closed, rel=0.15)
 
 
 def test_the_size_of_pieces_changes_nothing(toys, cache_folder, quick, monkeypatch):

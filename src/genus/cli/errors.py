@@ -166,7 +166,9 @@ def _explain_os(error: OSError) -> str:
 def _out_of_memory(error: BaseException) -> bool:
     # Asked by name and by words, because torch may not be imported for an error message's sake.
     names = {cls.__name__ for cls in type(error).__mro__}
-    return bool(names & {"MemoryError", "OutOfMemoryError"}) or "not enough memory" in str(error)
+    words = ("not enough memory", "can't allocate memory", "Storage size calculation overflowed")
+    told = any(part in str(error) for part in words)
+    return told or bool(names & {"MemoryError", "OutOfMemoryError"})
 
 
 def _first_line(error: BaseException) -> str:
