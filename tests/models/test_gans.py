@@ -1,5 +1,7 @@
 """The adversarial models at every size, and what each of their games is made of."""
 
+import math
+
 import pytest
 import torch
 from tests.models.test_gan import random_batch
@@ -10,6 +12,7 @@ from genus.errors import ConfigError, SpecError
 from genus.models.r3gan import R3GAN
 from genus.models.sngan import SNGAN
 from genus.models.wgan_gp import WGANGP
+from genus.nn.inverted import InvertedResidual
 from genus.random import BatchNoise
 from genus.spec import Spec
 
@@ -133,9 +136,18 @@ def test_the_penalties_fall_to_their_rest_in_half_of_the_training():
 
 def test_fresh_blocks_pass_their_input_on():
     model = make("r3gan", Spec(shape=(1, 28, 28), levels=256))
-    block = model.critic.body[1]
-    x = torch.randn(2, 4, 28, 28)
-    assert torch.equal(block(x), x)
+    for player in (model.generator, model.critic):
+        blocks = [part for part in player.modules() if isinstance(part, InvertedResidual)]
+        assert blocks
+        for block in blocks:
+            x = torch.randn(2, block.widen.in_channels, 7, 7)
+            assert torch.equal(block(x), x)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32), (3, 64, 64)])
+def test_the_penalties_grow_with_the_number_of_entries(shape):
+    model = make("r3gan", Spec(shape=shape, levels=256), gamma=0.8)
+    assert model.penalties == pytest.approx((0.8 * math.prod(shape) / 1024,) * 2)
 
 
 def test_options_out_of_range_are_refused():
