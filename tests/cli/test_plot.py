@@ -68,6 +68,22 @@ def test_every_picture_is_written_with_its_recipe_and_its_facts(cli, run, chain,
     assert Path("again.png").read_bytes() == first
 
 
+def test_curves_are_drawn_of_the_journal_alone(cli, run, tmp_path):
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for name in ("config.json", "manifest.json", "metrics.jsonl"):
+        (bare / name).write_bytes((run / name).read_bytes())
+    found = cli("plot", bare, "curves", "--json").json
+    told = (found["out"], found["kind"], found["recipe"]["run"])
+    assert told == ("bare-curves.png", "curves", "bare")
+    assert {"loss", "kl", "valid: nats/dim"} <= set(found["facts"]["panels"])
+    with Image.open(found["out"]) as image:
+        assert json.loads(image.text["genus"])["model"] == "vae"
+    answer = cli("plot", run, "curves", "-o", "c.png")
+    assert "rollbacks" in answer.out
+    assert answer.last == f"next: genus evaluate {run}"
+
+
 def test_a_picture_in_words(cli, run):
     answer = cli("plot", run, "reconstructions", "--index", "3,1", "-o", "r.png")
     assert answer.code == 0, answer.err
@@ -132,6 +148,7 @@ def test_a_run_of_classes_and_a_run_of_vectors(cli):
         ("traversal", ("--split", "tset"), ("no split 'tset'; did you mean test?",)),
         ("traversal", ("--gray",), ("say how --data is read",)),
         ("progress", ("--data", "digits", "-o", "a.png"), ("--data is for", "must end with .gif")),
+        ("curves", ("-n", 4, "--index", "3"), ("curves are all shown", "--index is for")),
         ("progress", ("-n", 1), ("-n 1 makes no animation",)),
         ("progress", (), ("small has 0 sample grids, and an animation needs two; train with",)),
     ],
@@ -141,7 +158,7 @@ def test_bad_words(cli, run, kind, words, messages):
     assert not list(Path.cwd().iterdir())
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "progress"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("curves", "progress")])
 def test_a_run_without_what_the_picture_needs(cli, kind):
     folder = trained(Path("bare"), "independent", "--data", "digits")
     answer = cli("plot", folder, kind)

@@ -7,6 +7,7 @@ from genus.applications.bayes import Classification as Classification
 from genus.applications.bayes import classify as classify
 from genus.applications.classifier import Gains as Gains
 from genus.applications.classifier import train_classifier as train_classifier
+from genus.applications.curves import plot_curves as plot_curves
 from genus.applications.extract import FeatureTable as FeatureTable
 from genus.applications.extract import extract_features as extract_features
 from genus.applications.filters import plot_filters as plot_filters

@@ -40,12 +40,12 @@ def plot(
     force: Flag = False,
     json: output.Json = False,
 ) -> None:
-    """Draw what a run has learned: its latents, its filters, its hidden states, its progress.
+    """Draw what a run has learned: its latents, its filters, its hidden states, its training.
 
     Args:
         run: The run's folder.
-        kind: reconstructions, projection, interpolation, traversal, latent-map, filters, states or
-            progress.
+        kind: reconstructions, projection, interpolation, traversal, latent-map, filters, states,
+            curves or progress.
         data: Other data of the same kind; the run's own when left out.
         split: Which part of the data: test (when left out), valid or train.
         options: What is shown, and how.
@@ -60,6 +60,9 @@ def plot(
     if kind == "progress":
         _plot_progress(run, record.model, path, options, json)
         return
+    if kind == "curves":
+        _plot_curves(run, record.model, path, json)
+        return
     from genus.training import load
 
     model = load(run)
@@ -73,12 +76,17 @@ def plot(
     _check_size(kind, options, rows, model.spec)
     output.note(f"drawing {kind} of {model.name}")
     picture = _draw(kind, model, found, part, rows, options)
-    content = _write(picture, path, model, run, found, part, options)
-    if json:
-        output.print_json(content)
-    else:
-        _print(picture, path)
+    _finish(picture, path, _recipe(model.name, run, found, part, options), json)
     output.next_step(_next(run, kind))
+
+
+def _plot_curves(run: Path, model: str, path: Path, json: bool) -> None:
+    """Draw what the run's journal holds, for which nothing is loaded."""
+    from genus.applications.curves import plot_curves
+    from genus.cli.sample import identity
+
+    _finish(plot_curves(run), path, identity(model, run), json)
+    output.next_step(f"genus evaluate {run}")
 
 
 def _plot_progress(run: Path, model: str, path: Path, options: PlotOptions, json: bool) -> None:
@@ -167,32 +175,30 @@ def _draw(
     return picture
 
 
-def _write(
-    picture: Picture,
-    path: Path,
-    model: Any,
-    run: Path,
-    data: DataSet | None,
-    split: str,
-    options: PlotOptions,
+def _recipe(
+    model: str, run: Path, data: DataSet | None, split: str, options: PlotOptions
 ) -> dict[str, Any]:
-    """Write the picture, which carries its recipe, and return what is told of it."""
+    """Return how a picture was made."""
     from genus.cli.sample import identity
-    from genus.training.atomic import write_bytes
 
     source = {} if data is None else {"data": data.name, "digest": data.digest, "split": split}
-    recipe = {
-        **identity(model.name, run), **source, "kind": picture.kind, "n": options.n,
-        "index": options.index, "steps": options.steps, "route": options.route,
-        "draw": options.draw, "seed": options.seed,
-    }  # fmt: skip
-    digest = write_bytes(path, picture.png(recipe))
     return {
-        "out": str(path),
-        "kind": picture.kind,
-        "facts": picture.facts,
-        "recipe": {**recipe, "file_sha256": digest},
-    }
+        **identity(model, run), **source, "n": options.n, "index": options.index,
+        "steps": options.steps, "route": options.route, "draw": options.draw, "seed": options.seed,
+    }  # fmt: skip
+
+
+def _finish(picture: Picture, path: Path, recipe: dict[str, Any], json: bool) -> None:
+    """Write a picture, which carries its recipe, and tell what there is to tell of it."""
+    from genus.training.atomic import write_bytes
+
+    recipe = {**recipe, "kind": picture.kind}
+    digest = write_bytes(path, picture.png(recipe))
+    if json:
+        told = {"out": str(path), "kind": picture.kind, "facts": picture.facts}
+        output.print_json({**told, "recipe": {**recipe, "file_sha256": digest}})
+    else:
+        _print(picture, path)
 
 
 def _print(picture: Picture, path: Path) -> None:

@@ -19,6 +19,7 @@ Kind = Literal[
     "latent-map",
     "filters",
     "states",
+    "curves",
     "progress",
 ]
 """What there are pictures of."""
@@ -54,6 +55,7 @@ KINDS: dict[str, Shown] = {
     "latent-map": Shown(2_000, 100_000, "latent_map", DATA),
     "filters": Shown(64, 4_096, "filters", ()),
     "states": Shown(4, 64, "state_paths", DATA),
+    "curves": Shown(1, 1, "curves", ()),
     "progress": Shown(100, 500, "", ()),
 }
 """All pictures; the progress of the training is an animation of what the run has kept."""
@@ -122,8 +124,15 @@ def check(
         problem = f"{name} is for {', '.join(takers)}; leave it out of {kind}"
         problems.require(name in limits.options, problem)
     with problems.collect():
-        within(options.n or limits.usual, 1, limits.most, "-n", f"{limits.usual:,} is usual")
+        within(
+            limits.usual if kind == "curves" else options.n or limits.usual,
+            1,
+            limits.most,
+            "-n",
+            f"{limits.usual:,} is usual",
+        )
     problems.require(options.n != 0, "-n 0 must be at least 1")
+    problems.require(options.n is None or kind != "curves", "curves are all shown; leave -n out")
     if options.steps is not None:
         with problems.collect():
             within(options.steps, 2, MOST_STEPS, "--steps", "both ends are among them")
