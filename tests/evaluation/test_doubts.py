@@ -66,14 +66,19 @@ def test_constant_data_have_one_bin(cache_folder, quick):
     assert finite(block.to_json())
 
 
-def test_data_of_one_class_have_no_balance(toys, cache_folder, quick):
+@pytest.mark.parametrize("classes", [1, 3])
+def test_data_of_one_class_have_no_balance(toys, cache_folder, quick, classes):
     bars = toys.make_bars(sizes=(240, 60, 60))
     splits = {
         name: ArraySplit(part.x, torch.zeros(len(part))) for name, part in bars.splits.items()
     }
-    data = DataSet("one", Spec((1, 8, 8), levels=5, classes=1), splits, "sha256:one")
+    data = DataSet("one", Spec((1, 8, 8), levels=5, classes=classes), splits, "sha256:one")
     reference = Reference(data)
     assert reference.measure(reference.real).classes is None
+    trained, random = reference.nets
+    assert "restore noisy examples" in trained.description
+    assert trained.fingerprint != random.fingerprint  # it has learnt something
+    assert [note for note in reference.notes if "all of one class" in note]
 
 
 def test_samples_that_were_scaled_are_told(reference):

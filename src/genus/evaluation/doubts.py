@@ -93,6 +93,26 @@ def doubts_about_reference(n: int, examples: Tensor, real: Tensor) -> tuple[str,
     return tuple(found)
 
 
+def doubts_about_classes(classes: int | None, labelled: int | None, told: bool) -> tuple[str, ...]:
+    """Return what to say where there are labels and nothing to learn from them.
+
+    Args:
+        classes: how many the data have, if any.
+        labelled: how many examples keep their labels, where not all do.
+        told: whether a network has learnt to tell them apart.
+
+    Example:
+        >>> doubts_about_classes(1, None, False)[0][:43]
+        'the training examples are all of one class,'
+    """
+    if classes is None or labelled is not None or told:
+        return ()
+    return (
+        "the training examples are all of one class, so there are no figures of classes, and the "
+        "trained features are those that restore noisy examples",
+    )
+
+
 def doubts_about_splits(usual: Usual, split: str) -> tuple[str, ...]:
     """Return what to say where training examples can be told from held-out ones.
 

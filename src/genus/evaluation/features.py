@@ -25,7 +25,7 @@ from genus.errors import ConfigError
 from genus.evaluation import cache
 from genus.evaluation.nets import FEATURES, Scaler, make_head, make_trunk
 from genus.evaluation.rows import choose, read
-from genus.spec import Spec
+from genus.spec import Batch, Spec
 
 if TYPE_CHECKING:
     from genus.data import DataSet, Split
@@ -130,19 +130,22 @@ def feature_nets(
         progress: told what is being done, for long waits.
     """
     recipe = recipe or Recipe()
-    sample = read(data.train, _some(visible_rows(data), _SCALE_ROWS)).x
+    seen = read(data.train, _some(visible_rows(data), _SCALE_ROWS))
+    sample, classes = seen.x, tells_classes(data, seen)
     scaler = Scaler.of(data.spec, sample)
     if not data.spec.is_discrete and not data.spec.is_image:
         return [_values(scaler)]
     nets = []
     for name in ("trained", "random"):
         identity = _identity(name, data, recipe)
+        if name == "trained" and data.spec.classes is not None and not classes:
+            identity["classes"] = "not told apart"
         key = cache.key_of(identity)
         found = cache.load("features", key)
         if found is None:
             if progress is not None:
                 progress(f"making the {name} feature network of {data.name}")
-            found = _make(name, data, recipe, scaler, sample)
+            found = _make(name, data, recipe, scaler, sample, classes=classes)
             cache.store("features", key, *found)
         nets.append(_assemble(name, data.spec, recipe, scaler, *found))
     return nets
@@ -200,14 +203,14 @@ def _values(scaler: Scaler) -> FeatureNet:
 
 
 def _make(
-    name: str, data: DataSet, recipe: Recipe, scaler: Scaler, sample: Tensor
+    name: str, data: DataSet, recipe: Recipe, scaler: Scaler, sample: Tensor, *, classes: bool
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the weights, with scale and head among them, and the notes of a network."""
     trunk = make_trunk(data.spec, recipe.width, recipe.seed)
     description = "a convolutional network" if data.spec.is_image else "a small network"
     notes: dict[str, Any] = {"description": f"{description} of fixed random weights"}
     head: nn.Module | None = None
-    if name == "trained" and has_labels(data):
+    if name == "trained" and classes:
         head, said = _train_classifier(trunk, data, recipe, scaler)
         notes = {"description": f"{description} {said}"}
     elif name == "trained":
@@ -221,11 +224,16 @@ def _make(
     return {**tensors, "scale": torch.tensor(scale, dtype=torch.float64)}, notes
 
 
-def has_labels(data: DataSet) -> bool:
-    """Return whether every training example has a label."""
-    if data.spec.classes is None or data.labelled is not None:
+def tells_classes(data: DataSet, seen: Batch) -> bool:
+    """Return whether every training example has a label, and they are of two classes or more.
+
+    Args:
+        data: the data.
+        seen: a few thousand training examples, by which it is judged.
+    """
+    if data.spec.classes is None or data.labelled is not None or seen.y is None:
         return False
-    return data.train.batch(torch.arange(1)).y is not None
+    return bool((seen.y != seen.y[:1]).any())
 
 
 def _assemble(

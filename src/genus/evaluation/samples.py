@@ -15,6 +15,7 @@ from genus.errors import ConfigError
 from genus.evaluation.audit import Auditor
 from genus.evaluation.block import FeatureScores, SampleBlock
 from genus.evaluation.doubts import (
+    doubts_about_classes,
     doubts_about_counts,
     doubts_about_errors,
     doubts_about_reference,
@@ -125,6 +126,9 @@ class Reference:
         self.notes += doubts_about_errors(sizes, WIDE)
         self.notes += doubts_about_reference(self.n, self.examples, self.real)
         self.notes += doubts_about_splits(self.auditor.usual, split)
+        if any(net.name == "trained" for net in self.nets):
+            told = self.classifier is not None
+            self.notes += doubts_about_classes(data.spec.classes, data.labelled, told)
 
     def train_copies(self) -> Tensor:
         """Return as many training examples as there are samples: what cheating looks like."""
