@@ -67,6 +67,15 @@ def test_all_models_on_request():
     assert compare._takers(("all",), load_data("digits")) == expected
 
 
+def test_a_comparison_by_classes(cli):
+    assert "naive-bayes" in compare._takers(("all",), load_data("digits"), conditional=True)
+    answer = cli("compare", "naive-bayes", *QUICK, "--conditional", "--out", "c")
+    assert answer.code == 0, answer.err
+    assert "Samples of given classes" in answer.out
+    answer = cli("compare", "vae", "--data", "patches", "--conditional")
+    answer.refused("--conditional needs labels, but patches has none; leave it out")
+
+
 def test_a_family_without_a_representative_sends_its_first_model(monkeypatch):
     models = list_models()
     monkeypatch.setattr(models["vae"], "representative", False)

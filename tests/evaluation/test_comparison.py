@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import html
+import io
 import json
 import math
 import xml.dom.minidom
@@ -12,6 +13,7 @@ from html.parser import HTMLParser
 
 import pytest
 import torch
+from rich.console import Console
 from torch import nn
 
 from genus import registry
@@ -145,6 +147,37 @@ def test_the_files_agree_with_each_other(result):
     assert float(table[0]["classes.p_value"]) == samples["classes"]["p_value"]
     assert table[1]["likelihood.nats"] == ""
     assert table[1]["reason"]
+
+
+def test_with_classes_the_labels_of_samples_are_judged_too(models, data, tmp_path):
+    asked = {"out": tmp_path / "out", "time_budget": 5, "training": FAST, "conditional": True}
+    found = compare(["naive-bayes", "autoencoder", "vae"], data, **asked)
+    bayes, restorer, vae, real, copies = found.rows
+    assert "needs data without classes" in restorer.reason
+    scores = bayes.evaluation.samples.labels
+    assert scores.accuracy.value > 0.8  # it knows the classes, and a VAE of 30 steps does not
+    assert vae.evaluation.samples.labels.accuracy.value < scores.accuracy.value
+    shown = {column.title: column for column in columns(found)}
+    assert shown["label"].better == shown["CAS"].better == "more"
+    assert shown["CAS"].text(bayes).startswith(f"{scores.classification.value:.2f}"[:3])
+    assert [shown["CAS"].text(row) for row in (real, copies)] == ["–", "–"]
+    text = io.StringIO()
+    render(found, Console(file=text, width=80))
+    assert "Samples of given classes" in text.getvalue()
+    assert "with the class summed out" in text.getvalue()
+    stored = json.loads((found.out / "compare.json").read_text())
+    assert stored["settings"]["conditional"] is True
+    assert [row["ranks"].get("label") for row in stored["rows"][:3]] == [1, None, 2]
+    again = compare(["naive-bayes", "autoencoder", "vae"], data, resume=True, **asked)
+    assert again.rows[0].evaluation.samples == bayes.evaluation.samples
+    with pytest.raises(ConfigError, match="cannot be resumed"):
+        compare(["vae"], data, resume=True, **{**asked, "conditional": False})
+
+
+def test_classes_that_are_not_there_cannot_be_gone_by(models, toys, tmp_path):
+    with pytest.raises(ConfigError, match=r"conditional=True .* takes a class for every example"):
+        compare(["toy"], toys.make_bars(labels=False), out=tmp_path / "out", conditional=True)
+    assert not (tmp_path / "out").exists()
 
 
 def test_ranks_are_the_same_in_every_file(result):

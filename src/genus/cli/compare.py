@@ -37,6 +37,7 @@ def compare(
     set_: Set = (),
     resume: Flag = False,
     inception: Flag = False,
+    conditional: Flag = False,
     reading: DataOptions = datasets.PLAIN,
     csv: Flag = False,
     json: output.Json = False,
@@ -56,6 +57,7 @@ def compare(
         set_: Options of one model: --set pixelcnn.features=32 vae.latents=8.
         resume: Go on with a comparison that was interrupted.
         inception: Add Inception features (FID); takes torch-fidelity, which you install.
+        conditional: Let all models go by classes, and judge the labels of samples too.
         reading: How the data are read.
         csv: Print the table as CSV to stdout.
         json: Print JSON to stdout.
@@ -82,12 +84,14 @@ def compare(
     problems.raise_any("cannot compare:")
     found = datasets.load(data, reading)
     found.split(split)
+    if conditional and found.spec.classes is None:
+        raise UsageError(f"--conditional needs labels, but {found.name} has none; leave it out")
     folder = out or _default_folder(found.name, resume)
     from genus.evaluation import compare as run
 
     try:
         result = run(
-            _takers(models, found),
+            _takers(models, found, conditional),
             found,
             out=folder,
             time_budget=budget,
@@ -99,6 +103,7 @@ def compare(
             options=sets,
             resume=resume,
             inception=inception,
+            conditional=conditional,
             progress=output.note,
             command=output.typed(),
         )
@@ -128,14 +133,14 @@ def by_model(values: dict[str, str]) -> dict[str, dict[str, str]]:
     return sorted_
 
 
-def _takers(models: tuple[str, ...], data: DataSet) -> list[str]:
+def _takers(models: tuple[str, ...], data: DataSet, conditional: bool = False) -> list[str]:
     """Return the models that were named, or all, or some of each family, that take the data."""
     if models and models != ("all",):
         _check_given(models, data)
         return list(models)
     from genus.registry import check_missing, list_models
 
-    spec, found = data.spec.unconditional(), {}
+    spec, found = data.spec if conditional else data.spec.unconditional(), {}
     for name, cls in list_models().items():
         try:
             cls.check_spec(spec)

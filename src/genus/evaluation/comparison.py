@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from genus.training import TrainConfig
 
 T = TypeVar("T")
+CONDITIONAL = "All models go by classes: likelihoods are of p(x), with the class summed out."
+"""What a reader of a conditional comparison must know."""
 
 
 def compare(
@@ -51,6 +53,7 @@ def compare(
     training: TrainConfig | None = None,
     resume: bool = False,
     inception: bool = False,
+    conditional: bool = False,
     progress: Callable[[str], None] | None = None,
     command: str = "",
 ) -> Comparison:
@@ -85,12 +88,15 @@ def compare(
         inception: whether to add Inception features, where the user has installed torch-fidelity;
             see `genus.evaluation.inception`. A comparison may be resumed with them: its runs are
             kept and judged again.
+        conditional: whether all models learn to go by classes. Likelihoods are of p(x) all the
+            same, with the class summed out; models that know no classes are rows with that reason,
+            and what the labels of samples are worth is measured too.
         progress: told what is being done.
         command: what was typed, for the report.
 
     Raises:
         ConfigError: an unknown model or option, a setting out of range, a folder that holds
-            another comparison, or torch-fidelity is missing.
+            another comparison, classes that the data lack, or torch-fidelity is missing.
         DataError: there is no such split, or the Inception weights cannot be had.
         SpecError: the data are not images that Inception features are made for.
 
@@ -102,7 +108,7 @@ def compare(
         >>> [row.label for row in result.rows]
         ['independent', 'real data', 'train copies']
     """
-    settings = Settings(time_budget, seed, split, samples, k, sample_budget, seeds)
+    settings = Settings(time_budget, seed, split, samples, k, sample_budget, seeds, conditional)
     runner = _Runner(data, Path(out), settings, training, resume, progress or _silent)
     runner.prepare(models, options or {})
     if inception:
@@ -164,6 +170,8 @@ class _Runner:
                 self.reasons[run] = str(error)
         plan = planned(self.settings, self.data, options, self.training)
         claim_folder(self.out, list(self.runs), plan, resume=self.resume)
+        if self.settings.conditional:
+            self.notes.append(CONDITIONAL)
 
     def take_inception(self) -> None:
         """Make the feature networks with the Inception network among them, before any training."""
@@ -175,7 +183,7 @@ class _Runner:
         from genus import registry
 
         registry.check_missing(registry.get(label), self.data.missing, fit=True)
-        spec = self.data.spec.unconditional()
+        spec = self.data.spec if self.settings.conditional else self.data.spec.unconditional()
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             chosen = registry.suited(label, spec, len(self.data.train), options)
@@ -243,7 +251,8 @@ class _Runner:
             if cost is not None:
                 costs[label] = cost
         budget = self.settings.sample_budget
-        n = affordable(usual, max(costs.values(), default=0.0), budget)
+        share = budget / 2 if self.settings.conditional else budget  # Labels take as many again.
+        n = affordable(usual, max(costs.values(), default=0.0), share)
         if n < usual:
             slowest = max(costs, key=lambda name: costs[name])
             self.notes.append(

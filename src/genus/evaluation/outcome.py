@@ -33,6 +33,7 @@ class Settings:
     k: int = 64
     sample_budget: float = 60.0
     seeds: int = 1
+    conditional: bool = False
 
 
 @dataclass(frozen=True)

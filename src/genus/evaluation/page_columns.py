@@ -1,6 +1,7 @@
 """Columns of the sample block that the page of a comparison shows and a terminal has no room for.
 
-Of these the kernel distance in Inception features alone is in the terminal, in a table of its own.
+Of these the kernel distance in Inception features and what labels are worth are in the terminal, in
+tables of their own.
 All stand in ``compare.json`` and ``compare.csv`` as well, in the features of every network.
 """
 
@@ -16,6 +17,10 @@ from genus.evaluation.outcome import Comparison, Row
 
 Find = Callable[[SampleBlock], Measure | None]
 """From a sample block to a figure of it; None in old records, and where it cannot be had."""
+
+
+LABEL, LEARNT = "label", "CAS"
+"""Titles of what labels are worth, which only a conditional comparison has."""
 
 
 def page_columns(comparison: Comparison) -> list[Column]:
@@ -36,6 +41,8 @@ def page_columns(comparison: Comparison) -> list[Column]:
         ("bins", lambda block: block.bins and block.bins.different, READ_BINS),
         ("JS", lambda block: block.bins and block.bins.divergence, READ_DIVERGENCE),
         ("classes", lambda block: block.classes and block.classes.statistic, READ_CLASSES),
+        (LABEL, lambda block: block.labels and block.labels.accuracy, READ_LABEL),
+        (LEARNT, lambda block: block.labels and block.labels.classification, READ_LEARNT),
     ]
     return [
         _column(comparison, *given)
@@ -69,9 +76,9 @@ def _column(comparison: Comparison, title: str, find: Find, reading: str) -> Col
         cell,
         f"real {number(floors[0], 2)}",
         reading,
-        terminal=title == f"KID[{INCEPTION}]",
+        terminal=title in (f"KID[{INCEPTION}]", LABEL, LEARNT),
         figure=lambda row: figure_of(_measure(row, find)),
-        better="less",
+        better="more" if title in (LABEL, LEARNT) else "less",
     )
 
 
@@ -110,4 +117,15 @@ READ_CLASSES = (
     "count of samples; a figure far above says that some class comes too often or too rarely. "
     "Poor samples are put in some class as well, so they too can move it. It does not see what "
     "happens within a class. The counts and the p-value are in the JSON."
+)
+READ_LABEL = (
+    "Label accuracy: share of samples drawn with a class that the trained network puts into it, "
+    "with the labels of training examples in turn; held-out data get what stands under the title. "
+    "More is not better beyond that: samples that are clearer than data are no better models."
+)
+READ_LEARNT = (
+    "Classification accuracy score (Ravuri and Vinyals 2019): a classifier learns from the samples "
+    "with their classes and is tested on held-out data. One that learns from as many real examples "
+    "gets what stands under the title. It sees whatever a class lacks, and blur and noise too. "
+    "It does not see copying."
 )

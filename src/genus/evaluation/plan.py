@@ -46,6 +46,11 @@ def check_plan(labels: Sequence[str], settings: Settings, data: DataSet, options
             problems.append(f"{name}={value} must be above {limit:g}")
     if not labels:
         problems.append("there are no models to compare; name at least one")
+    if settings.conditional and (data.spec.classes is None or data.labelled is not None):
+        problems.append(
+            f"conditional=True (--conditional) takes a class for every example, which {data.name} "
+            "does not have"
+        )
     raise_all(ConfigError, "cannot compare:", problems)
     if default_count(data, settings.split) <= 5:
         raise DataError(
@@ -61,7 +66,9 @@ def planned(
 
     The number of seeds is not in it: more may be added later.
     """
+    conditional = {"conditional": True} if settings.conditional else {}
     return {
+        **conditional,
         "data": data.digest,
         "time_budget": settings.time_budget,
         "seed": settings.seed,

@@ -19,7 +19,7 @@ from genus.evaluation.column import (
 from genus.evaluation.inception import NAME as INCEPTION
 from genus.evaluation.measure import Measure
 from genus.evaluation.outcome import Comparison, Row
-from genus.evaluation.page_columns import page_columns
+from genus.evaluation.page_columns import LABEL, LEARNT, page_columns
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,16 +62,21 @@ def render(comparison: Comparison, console: Console | None = None) -> None:
         highlight=False,
     )
     first = [c for c in every if c.block != "samples"]
-    third = [c for c in every if c.title.endswith(f"[{INCEPTION}]")]  # 80 columns are full
-    second = [c for c in every if c.block == "samples" and c not in third]
+    more = {  # 80 columns are full
+        "The same samples in Inception features": (f"[{INCEPTION}]",),
+        "Samples of given classes": (LABEL, LEARNT),
+    }
+    apart = {title: [c for c in every if c.title.endswith(end)] for title, end in more.items()}
+    taken = [column for found in apart.values() for column in found]
+    second = [c for c in every if c.block == "samples" and c not in taken]
     models = [row for row in comparison.rows if row.kind == "model"]
     console.print(_table("Likelihood and cost", first, models, console.width))
     if second:
         title = f"Samples: {comparison.samples} of each, against held-out data"
         console.print(_table(title, second, list(comparison.rows), console.width))
-        if third:
-            title = "The same samples in Inception features"
-            console.print(_table(title, third, list(comparison.rows), console.width))
+        for title, found in apart.items():
+            if found:
+                console.print(_table(title, found, list(comparison.rows), console.width))
         for line in audit_lines(comparison):
             console.print(line, highlight=False, markup=False)
     for line in remarks(comparison):
