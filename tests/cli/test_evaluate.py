@@ -6,7 +6,9 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from genus.cli import main
 from genus.data import load_data
@@ -114,6 +116,47 @@ def test_data_that_changed_since_are_refused(cli, run, tmp_path):
     record["data"]["digest"] = "sha256:0"
     config.write_text(json.dumps(record))
     cli("evaluate", "run").refused("digits has changed since the run was trained", "train again")
+
+
+def test_the_most_suspicious_samples_are_shown(cli, run, tmp_path):
+    answer = cli("evaluate", run, "--samples", 30, "--neighbours", "near.png")
+    assert answer.code == 0, answer.err
+    assert "wrote near.png" in answer.err
+    with Image.open("near.png") as image:
+        assert image.width > 2 * image.height  # eight or more columns of three
+        assert np.asarray(image.convert("L")).std() > 10
+    cli("evaluate", run, "--neighbours", "near.png").refused("near.png exists")
+    again = cli("evaluate", run, "--samples", 30, "--neighbours", "near.png", "--force", "--json")
+    assert again.code == 0
+    x = load_data("digits").train.x[:50].numpy()
+    np.save(tmp_path / "copies.npy", x)
+    words = ("--against", "digits", "--neighbours", "copies.png", "--json")
+    answer = cli("evaluate", tmp_path / "copies.npy", *words)
+    assert answer.code == 0, answer.err
+    assert "copies" in answer.json["samples"]["audit"]["verdict"]
+    assert Path("copies.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--neighbours", "a.jpg"), "--neighbours a.jpg must end with .png"),
+        (("--neighbours", "no/a.png"), "the folder no does not exist"),
+        (("--neighbours", "a.png", "--samples", 0), "--samples 0 leaves none"),
+        (("--neighbours", "a.png", "--temperatures", "1"), "is for one temperature"),
+    ],
+)
+def test_neighbours_that_cannot_be_shown(cli, run, words, message):
+    cli("evaluate", run, *words).refused(message)
+    assert not Path("a.png").exists()
+
+
+def test_neighbours_of_what_are_no_images_or_no_samples(cli, run, monkeypatch):
+    common = ("--steps", 2, "--samples", 0)
+    assert cli("train", "independent", "--data", "wine", *common, "--out", "w").code == 0
+    cli("evaluate", "w", "--neighbours", "a.png").refused("shows images, but the data are")
+    monkeypatch.setattr("genus.capabilities.supports", lambda model, capability: False)
+    cli("evaluate", run, "--neighbours", "a.png").refused("independent draws no samples")
 
 
 def test_several_temperatures_are_told_together(cli, run):

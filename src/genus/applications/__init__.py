@@ -17,6 +17,7 @@ from genus.applications.latent_map import plot_latent_map as plot_latent_map
 from genus.applications.latent_search import Found as Found
 from genus.applications.latent_search import SearchOptions as SearchOptions
 from genus.applications.latent_search import search_latents as search_latents
+from genus.applications.neighbours import plot_neighbours as plot_neighbours
 from genus.applications.picture import Picture as Picture
 from genus.applications.probe import Probe as Probe
 from genus.applications.probe import linear_probe as linear_probe

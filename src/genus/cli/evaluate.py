@@ -12,10 +12,11 @@ from genus.cli import datasets, output, runs
 from genus.cli.datasets import DataOptions
 from genus.cli.errors import Problems, UsageError, hinted
 from genus.cli.evaluation_output import print_evaluation
-from genus.cli.options import Flag, check_seed, check_temperature, decimals, within
+from genus.cli.options import Flag, check_output, check_seed, check_temperature, decimals, within
 
 if TYPE_CHECKING:
     from genus.data import DataSet
+    from genus.evaluation import Evaluation
     from genus.evaluation.sweep import Sweep
 
 MOST_SAMPLES = 100_000
@@ -35,8 +36,10 @@ def evaluate(
     sample_budget: float = BUDGET,
     temperatures: str | None = None,
     inception: Flag = False,
+    neighbours: Path | None = None,
     seed: int = 0,
     reading: DataOptions = datasets.PLAIN,
+    force: Flag = False,
     json: output.Json = False,
 ) -> None:
     """Score a run on data that it has not seen, or samples of any model against data.
@@ -51,13 +54,16 @@ def evaluate(
         temperatures: Judge samples of a run at each of these, such as 0.5,0.75,1, and no
             likelihood.
         inception: Add Inception features (FID); takes torch-fidelity, which you install.
+        neighbours: A .png to write, of the samples that lean most to the training data.
         seed: Seed of samples and bounds.
         reading: How the data are read; of a run, --data-root only.
+        force: Replace that file if it exists.
         json: Print JSON to stdout.
     """
+    _check_neighbours(neighbours, samples, temperatures, force)
     if against is not None:
         _check_given(run, k, samples, sample_budget, temperatures, seed)
-        _evaluate_given(run, against, reading, split, samples, inception, seed, json)
+        _evaluate_given(run, against, reading, split, samples, inception, neighbours, seed, json)
         return
     _check_is_run(run)
     runs.read(run)
@@ -66,7 +72,7 @@ def evaluate(
     if temperatures is not None:
         _evaluate_sweep(run, reading, split, temperatures, *judging)
     else:
-        _evaluate_run(run, reading, split, k, *judging)
+        _evaluate_run(run, reading, split, k, neighbours, *judging)
 
 
 def _evaluate_run(
@@ -74,6 +80,7 @@ def _evaluate_run(
     reading: DataOptions,
     split: str,
     k: int,
+    neighbours: Path | None,
     samples: int | None,
     sample_budget: float,
     inception: bool,
@@ -82,13 +89,17 @@ def _evaluate_run(
 ) -> None:
     """Score a run of ours."""
     data = _data_of(run, reading, split)
+    _check_shown(neighbours, data)
+    from genus.capabilities import Samples, supports
     from genus.evaluation import evaluate as judge
     from genus.evaluation.doubts import troubles
     from genus.training import RunFolder, load
 
-    manifest = RunFolder(run).read_manifest()
+    manifest, model = RunFolder(run).read_manifest(), load(run)
+    if neighbours is not None and not supports(model, Samples):
+        raise UsageError(f"--neighbours: {model.name} draws no samples; leave it out")
     found = judge(
-        load(run),
+        model,
         data,
         split=split,
         k=k,
@@ -101,6 +112,7 @@ def _evaluate_run(
     )
     told = troubles(manifest.get("rollbacks") or 0, manifest.get("ended_early"))
     found = dataclasses.replace(found, notes=(*told, *found.notes))
+    _draw_neighbours(neighbours, found, data)
     if json:
         output.print_json({"run": str(run), **found.to_json()})
     else:
@@ -189,12 +201,14 @@ def _evaluate_given(
     split: str,
     samples: int | None,
     inception: bool,
+    neighbours: Path | None,
     seed: int,
     json: bool,
 ) -> None:
     """Score samples that were drawn elsewhere."""
     data = datasets.load(against, reading)
     data.split(split)
+    _check_shown(neighbours, data)
     from genus.data.samples import read_samples
     from genus.evaluation import evaluate_samples
 
@@ -211,11 +225,46 @@ def _evaluate_given(
         notes=given.notes,
         progress=output.note,
     )
+    _draw_neighbours(neighbours, found, data)
     if json:
         output.print_json({"run": None, "path": str(path), **found.to_json()})
     else:
         print_evaluation(found)
     output.next_step(f"genus compare --data {against} --time-budget 60s")
+
+
+def _check_neighbours(
+    path: Path | None, samples: int | None, temperatures: str | None, force: bool
+) -> None:
+    """Check what can be checked of the picture before anything is read."""
+    if path is None:
+        return
+    problems = Problems()
+    with problems.collect():
+        check_output(path, force)
+    problems.require(path.suffix.lower() == ".png", f"--neighbours {path} must end with .png")
+    problems.require(samples != 0, "--neighbours shows samples, and --samples 0 leaves none")
+    problems.require(temperatures is None, "--neighbours is for one temperature; leave one out")
+    problems.raise_any("cannot evaluate:")
+
+
+def _check_shown(path: Path | None, data: DataSet) -> None:
+    """Check that there will be images to show, all of them known."""
+    if path is not None and not data.spec.is_image:
+        raise UsageError(f"--neighbours shows images, but the data are {data.spec}; leave it out")
+    if path is not None and data.missing is not None:
+        raise UsageError(f"--neighbours: {data.missing}, so samples are not judged; leave it out")
+
+
+def _draw_neighbours(path: Path | None, found: Evaluation, data: DataSet) -> None:
+    """Write the picture of the most suspicious samples, if it was asked for."""
+    if path is None:
+        return
+    from genus.applications.neighbours import plot_neighbours
+
+    assert found.samples is not None
+    plot_neighbours(found.samples, data.spec, name=found.model).save(path)
+    output.note(f"wrote {path}")
 
 
 def _check_is_run(path: Path) -> None:
