@@ -368,8 +368,10 @@ class DeepBelief(Annealed, Model):
         awake = Batch(x, None if y is None else y.repeat_interleave(k))
         with torch.autocast(self.device.type, enabled=False):  # Weights need their digits.
             states = self.up(awake.x, noise.uniform(k, self.hidden_units()).flatten(0, 1))
-            log_weight_BK = self._log_weight(awake.x, awake.y, states).view(-1, k)
-        weight_R = log_weight_BK.softmax(1).flatten() / len(log_weight_BK)
+            log_weight_BK = states[0][1].new_zeros(len(batch.x), k)
+            if k > 1:
+                log_weight_BK = self._log_weight(awake.x, awake.y, states).view(-1, k)
+        weight_R = log_weight_BK.softmax(1).flatten() / len(batch.x)
         return awake, [h_RH for h_RH, _ in states], weight_R
 
     @torch.no_grad()
