@@ -86,6 +86,8 @@ def test_long_curves_are_means_and_ranges_of_equal_parts_of_the_time():
     lost = [(float(t), math.nan if t < 500 else 1.0) for t in range(1000)]
     assert math.isnan(binned(lost)[1][0])
     assert binned(lost)[1][-1] == 1.0
+    now_and_then = [(float(t), math.nan if t % 2 else 1.0) for t in range(1000)]
+    assert binned(now_and_then)[1:] == ([1.0] * BINS, [1.0] * BINS, [1.0] * BINS)
     at_once = [(5.0, float(value)) for value in range(1000)]
     assert binned(at_once) == ([5.0], [499.5], [0.0], [999.0])
 

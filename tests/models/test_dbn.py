@@ -263,6 +263,7 @@ def test_reweighted_the_way_up_learns_awake_as_well():
         optimiser.step()
     assert gap_of(model) < 0.7 * before
     told = model.loss(0, Batch(x), noise)
+    assert min(told["wake"], told["sleep"], told["rise"]) > 0  # minus logs of probabilities
     parts = told["wake"] + told["sleep"] + told["rise"]
     assert float(told["loss"].detach()) == pytest.approx(float(parts) / BINARY.dims)
 
