@@ -78,7 +78,7 @@ def able(*capabilities: type) -> str:
     Those that make images from images are left out: what asks for a capability gives them none.
 
     Example:
-        >>> from genus.capabilities import StatePaths
+        >>> from genus.applications.state_paths import StatePaths
         >>> able(StatePaths)
         'hmm'
     """
