@@ -73,7 +73,7 @@ def test_a_comparison_by_classes(cli):
     assert answer.code == 0, answer.err
     assert "Samples of given classes" in answer.out
     answer = cli("compare", "vae", "--data", "patches", "--conditional")
-    answer.refused("--conditional needs labels, but patches has none; leave it out")
+    answer.refused("(--conditional) takes a class for every example, which patches does not have")
 
 
 def test_a_family_without_a_representative_sends_its_first_model(monkeypatch):

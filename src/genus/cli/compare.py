@@ -84,8 +84,6 @@ def compare(
     problems.raise_any("cannot compare:")
     found = datasets.load(data, reading)
     found.split(split)
-    if conditional and found.spec.classes is None:
-        raise UsageError(f"--conditional needs labels, but {found.name} has none; leave it out")
     folder = out or _default_folder(found.name, resume)
     from genus.evaluation import compare as run
 

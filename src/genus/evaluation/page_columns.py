@@ -44,8 +44,9 @@ def page_columns(comparison: Comparison) -> list[Column]:
         (LABEL, lambda block: block.labels and block.labels.accuracy, READ_LABEL),
         (LEARNT, lambda block: block.labels and block.labels.classification, READ_LEARNT),
     ]
+    told = (f"KID[{INCEPTION}]", LABEL, LEARNT)
     return [
-        _column(comparison, *given)
+        _column(comparison, *given, terminal=given[0] in told, more=given[0] in (LABEL, LEARNT))
         for given in found
         if any(_measure(row, given[1]) for row in comparison.rows)
     ]
@@ -61,7 +62,9 @@ def _measure(row: Row, find: Find) -> Measure | None:
     return None if block is None else find(block)
 
 
-def _column(comparison: Comparison, title: str, find: Find, reading: str) -> Column:
+def _column(
+    comparison: Comparison, title: str, find: Find, reading: str, *, terminal: bool, more: bool
+) -> Column:
     def cell(row: Row) -> str:
         found = _measure(row, find)
         if found is None:
@@ -76,9 +79,9 @@ def _column(comparison: Comparison, title: str, find: Find, reading: str) -> Col
         cell,
         f"real {number(floors[0], 2)}",
         reading,
-        terminal=title in (f"KID[{INCEPTION}]", LABEL, LEARNT),
+        terminal=terminal,
         figure=lambda row: figure_of(_measure(row, find)),
-        better="more" if title in (LABEL, LEARNT) else "less",
+        better="more" if more else "less",
     )
 
 

@@ -49,7 +49,7 @@ def check_plan(labels: Sequence[str], settings: Settings, data: DataSet, options
     if settings.conditional and (data.spec.classes is None or data.labelled is not None):
         problems.append(
             f"conditional=True (--conditional) takes a class for every example, which {data.name} "
-            "does not have"
+            "does not have; leave it out"
         )
     raise_all(ConfigError, "cannot compare:", problems)
     if default_count(data, settings.split) <= 5:
