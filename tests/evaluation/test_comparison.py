@@ -170,6 +170,7 @@ def test_with_classes_the_labels_of_samples_are_judged_too(models, data, tmp_pat
     assert [row["ranks"].get("label") for row in stored["rows"][:3]] == [1, None, 2]
     again = compare(["naive-bayes", "autoencoder", "vae"], data, resume=True, **asked)
     assert again.rows[0].evaluation.samples == bayes.evaluation.samples
+    assert again.notes == found.notes  # none of them twice
     with pytest.raises(ConfigError, match="cannot be resumed"):
         compare(["vae"], data, resume=True, **{**asked, "conditional": False})
 

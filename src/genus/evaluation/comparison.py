@@ -235,8 +235,9 @@ class _Runner:
             if stored["wanted"] == wanted:
                 self.notes += stored["notes"]
                 return int(stored["n"])
+        before = len(self.notes)  # The others are found again when the comparison goes on.
         n = self._affordable_count(usual)
-        content = {"wanted": wanted, "n": n, "notes": self.notes}
+        content = {"wanted": wanted, "n": n, "notes": self.notes[before:]}
         write_atomic(kept, dumps(content).encode())
         return n
 
