@@ -111,6 +111,28 @@ def test_an_error_in_the_workers_is_told(tmp_path):
     assert RunFolder(tmp_path / "run").status == "failed"
 
 
+class SlowSamples(Hook):
+    """The first process, which alone draws samples, takes longer to evaluate than the other."""
+
+    def before_step(self, session):
+        if session.step == 0 and session.engine.is_first:
+            draw = session.model.sample
+
+            def slowly(*arguments, **options):
+                time.sleep(0.3)
+                return draw(*arguments, **options)
+
+            session.model.sample = slowly
+
+
+def test_a_time_budget_is_one_clock_for_all_processes(tmp_path):
+    """Else the second process evaluates again while the first trains, and they wait apart."""
+    config = TrainConfig(time_budget=1.0, batch_size=8, samples=4, processes=2)
+    train(make("toy-chain"), toy_data(), tmp_path / "run", config, hooks=[SlowSamples()])
+    lines = RunFolder(tmp_path / "run").read_metrics()
+    assert len([line for line in lines if line["kind"] == "valid"]) == 2
+
+
 class Die(Hook):
     def before_step(self, session):
         if session.step == 3 and not session.engine.is_first:

@@ -145,11 +145,12 @@ class Session:
         return self.elapsed >= self.next_evaluation
 
     def evaluated(self, scores: dict[str, float], cost: float) -> None:
-        """Take note of an evaluation that took ``cost`` seconds.
+        """Take note of an evaluation that took ``cost`` seconds, by the first process's clock.
 
         Under a time budget the next one waits at least five times as long, so that evaluating
         never takes much more than a sixth of the whole; of games ten times as long.
         """
+        (cost,) = self.engine.agree((cost,))  # the others draw no samples: less, and other moments
         self.scores, self.evaluated_at = scores, self.step
         wait = (5 if self.game is None else 10) * cost
         self.next_evaluation = self.elapsed + max(self.config.evaluation_interval, wait)
