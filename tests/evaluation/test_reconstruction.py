@@ -21,6 +21,7 @@ from genus.evaluation.reconstruction import (
 )
 from genus.evaluation.storage import load_evaluation, save_evaluation
 from genus.spec import Spec
+from genus.training import TrainConfig
 
 
 @pytest.fixture(scope="module")
@@ -93,9 +94,8 @@ class Images(HTMLParser):
 def test_the_page_shows_examples_above_their_reconstructions(data, tmp_path, monkeypatch):
     monkeypatch.setenv("GENUS_CACHE", str(tmp_path / "cache"))
     options = {"vae": {"latents": 2, "hidden": 8}}
-    result = compare(
-        ["vae", "independent"], data, out=tmp_path / "o", time_budget=2, options=options
-    )
+    asked = {"out": tmp_path / "o", "options": options, "training": TrainConfig(steps=20)}
+    result = compare(["vae", "independent"], data, **asked)
     page = Images()
     page.feed(result.report.read_text())
     assert list(page.found) == ["vae"]

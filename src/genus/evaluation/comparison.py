@@ -21,6 +21,7 @@ from genus.evaluation.drawing import affordable, default_count, sampling_cost
 from genus.evaluation.environment import environment
 from genus.evaluation.features import FeatureNet
 from genus.evaluation.inception import nets_for
+from genus.evaluation.learned import with_pictures
 from genus.evaluation.outcome import COPIES, REAL, Comparison, FeatureNote, Row, Settings
 from genus.evaluation.plan import check_plan, claim_folder, dumps, planned
 from genus.evaluation.samples import Reference
@@ -273,17 +274,20 @@ class _Runner:
             settings = self._identity(reference)
             found = load_evaluation(folder, settings) if self.resume else None
             if found is None:
+                model, own = self._load(run), self.settings
                 found = evaluate(
-                    self._load(run),
+                    model,
                     self.data,
-                    split=self.settings.split,
+                    split=own.split,
                     samples=0 if reference is None else None,
-                    k=self.settings.k,
-                    seed=self.settings.seed,
+                    k=own.k,
+                    seed=own.seed,
                     training_seconds=self.seconds[run],
                     reference=reference,
                     progress=self.say,
                 )
+                if self.runs[run][1] == own.seed:  # the page shows the first
+                    found = with_pictures(found, model, self.data, split=own.split, seed=own.seed)
                 save_evaluation(folder, found, settings)
             self.found[run] = found
 

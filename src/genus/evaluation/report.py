@@ -11,6 +11,7 @@ from torch import Tensor
 from genus.evaluation.audit_page import audit_section
 from genus.evaluation.column import Column
 from genus.evaluation.curves import Points, chart, legend
+from genus.evaluation.learned import learned_section
 from genus.evaluation.outcome import COPIES, REAL, Comparison, Row
 from genus.evaluation.pictures import Plane, data_uri, grid_png
 from genus.evaluation.ranking import ranks
@@ -32,6 +33,7 @@ def report(comparison: Comparison) -> str:
         _remarks(comparison),
         _pictures(comparison),
         _restored(comparison),
+        learned_section(comparison),
         audit_section(comparison),
         _curves(comparison),
         _reading(comparison),

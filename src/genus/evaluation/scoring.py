@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -102,6 +102,7 @@ class Evaluation:
             model of images with latents; not in the JSON.
         pairs: how near samples come to what their conditions were made from; None of a model that
             goes by no images.
+        learned: PNGs of what the model has learned, by their kind; not in the JSON.
     """
 
     model: str
@@ -116,6 +117,7 @@ class Evaluation:
     drawn: Tensor | None = None
     restored: Tensor | None = None
     pairs: PairBlock | None = None
+    learned: Mapping[str, bytes] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the evaluation as a dictionary of plain values; what is not to be had is None."""

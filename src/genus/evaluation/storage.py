@@ -36,8 +36,16 @@ def save_evaluation(folder: Path, evaluation: Evaluation, settings: dict[str, An
     if evaluation.samples is not None and evaluation.samples.closest is not None:
         tensors["closest"] = evaluation.samples.closest.contiguous()
     (folder / "evaluation.json").unlink(missing_ok=True)
+    for old in folder.glob("*.png"):
+        old.unlink()
+    for kind, png in evaluation.learned.items():
+        write_atomic(folder / f"{kind}.png", png)
     write_atomic(folder / "evaluation.safetensors", save_safetensors(tensors))
-    content = {"settings": settings, "evaluation": evaluation.to_json()}
+    content = {
+        "settings": settings,
+        "learned": list(evaluation.learned),
+        "evaluation": evaluation.to_json(),
+    }
     write_atomic(folder / "evaluation.json", json.dumps(content, indent=1).encode())
 
 
@@ -52,7 +60,9 @@ def load_evaluation(folder: Path, settings: dict[str, Any]) -> Evaluation | None
     try:
         content = json.loads(record.read_text())
         tensors = load_safetensors(arrays.read_bytes())
-    except (ValueError, RuntimeError):
+        names = content.get("learned", [])
+        learned = {name: (folder / f"{name}.png").read_bytes() for name in names}
+    except (ValueError, RuntimeError, FileNotFoundError):
         return None  # damaged: it costs only the time to evaluate once more
     same = content.get("settings") == settings
     if not same or content["evaluation"]["format"] != FORMAT:
@@ -63,6 +73,7 @@ def load_evaluation(folder: Path, settings: dict[str, Any]) -> Evaluation | None
         tensors.get("drawn"),
         tensors.get("restored"),
     )
+    found = replace(found, learned=learned)
     if found.samples is None:
         return found
     return replace(found, samples=replace(found.samples, closest=tensors.get("closest")))

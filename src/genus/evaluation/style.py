@@ -22,6 +22,7 @@ body {
 main { max-width: 80rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
 h1 { font-size: 1.6rem; line-height: 1.2; margin: 0.5rem 0 1rem; }
 h2 { font-size: 1.2rem; margin: 2.5rem 0 0.5rem; }
+h3 { font-size: 1rem; margin: 1.5rem 0 0.5rem; }
 p, dd { max-width: 46rem; }
 small { display: block; font-size: 0.75rem; font-weight: normal; color: var(--soft); }
 .fine { font-size: 0.85rem; color: var(--soft); }
@@ -48,6 +49,10 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 figure { margin: 0; }
 figcaption { font-weight: 600; margin: 0.3rem 0; }
 .grids img { width: 100%; image-rendering: pixelated; display: block; }
+.shelf { display: flex; flex-wrap: wrap; gap: 1.25rem; align-items: flex-start; }
+.learned { max-width: 100%; }
+.learned img { max-width: 100%; height: auto; display: block; }
+.learned figcaption { contain: inline-size; }
 .cloud { width: 100%; border: 1px solid var(--line); border-radius: 6px; }
 .cloud .real { fill: var(--soft); opacity: 0.45; }
 .cloud .own { fill: var(--s0); opacity: 0.8; }
