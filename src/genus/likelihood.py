@@ -53,6 +53,11 @@ class LogLikelihood:
         return float(self.nats.std(ddof=1) / math.sqrt(self.nats.size))
 
     @property
+    def constant_error(self) -> float:
+        """Standard error of the common constant, of which two reach to the interval's ends."""
+        return 0.0 if self.interval is None else (self.interval[1] - self.interval[0]) / 4
+
+    @property
     def label(self) -> str:
         """The kind as a table prints it, for instance ``lower bound (k=64)``."""
         return self.kind if self.samples is None else f"{self.kind} (k={self.samples})"

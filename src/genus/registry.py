@@ -127,12 +127,15 @@ def suited(name: str, spec: Spec, examples: int, config: Mapping[str, Any]) -> d
 
     Raises:
         ConfigError: no such model.
+        SpecError: it cannot work on such data, so that no options suit.
 
     Example:
         >>> suited("pixelcnn", Spec(shape=(1, 8, 8), levels=17), 1_257, {"layers": 3})
         {'dropout': 0.5, 'layers': 3}
     """
-    return {**get(name).suited(spec, examples), **config}
+    model = get(name)
+    model.check_spec(spec)
+    return {**model.suited(spec, examples), **config}
 
 
 def check_missing(model: Any, missing: object | None, *, fit: bool) -> None:

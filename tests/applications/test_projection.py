@@ -8,7 +8,7 @@ from torch import nn
 
 from genus import Spec, create, load_data
 from genus.applications import SearchOptions, plot_projection, search_latents
-from genus.applications.latent_search import AT_ONCE
+from genus.applications.latent_search import AT_ONCE, _starts
 from genus.distributions import DiagonalGaussian
 from genus.distributions.point import Point
 from genus.errors import ConfigError, SpecError
@@ -143,3 +143,9 @@ def test_the_picture_shows_example_nearest_and_difference():
     np.testing.assert_allclose(tiles[2].astype(float), 127.5, atol=3)
     assert picture.facts["rows"] == [4, 1]
     assert picture.facts["mean_residual"] < 0.01 < picture.facts["nearest_draw"]
+
+
+def test_the_search_begins_where_the_model_is():
+    """A device without memory: what is drawn elsewhere cannot meet its tensors."""
+    model = create("gan", Spec((1, 4, 4), 2), latents=4, hidden=8).to("meta")
+    assert _starts(model, SearchOptions(starts=3)).shape == (3, 4)

@@ -73,6 +73,13 @@ def test_default_folder_is_named_after_model_and_data_and_never_reused(cli):
     again = cli("train", "independent", "--data", "digits", "--steps", 1)
     assert "genus evaluate runs/independent-digits-2" in again.last
     assert "bits/dim" in again.out
+    folder = Path("runs/independent-digits-2")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "status": "interrupted"}))
+    same = ("train", "independent", "--data", "digits", "--steps", 1, "--resume")
+    assert "genus evaluate runs/independent-digits-2" in cli(*same).last
+    cli("train", "independent", "--data", "digits", "--steps", 1)
+    assert "genus evaluate runs/independent-digits-3" in cli(*same).last  # all are finished
 
 
 def test_every_option_reaches_the_configuration(cli):

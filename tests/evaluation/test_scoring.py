@@ -8,6 +8,8 @@ import math
 import numpy as np
 import pytest
 
+from genus import create
+from genus.data import ArraySplit, DataSet, iterate
 from genus.errors import SpecError
 from genus.evaluation import evaluate
 from genus.evaluation.scoring import Evaluation
@@ -194,6 +196,27 @@ def test_an_impossible_example_is_minus_infinity_and_null_in_json(toys, data):
     result = evaluate(model, data, samples=0)
     assert result.likelihood.mean == -math.inf
     assert result.to_json()["likelihood"]["nats"] is None
+
+
+def test_the_error_of_bits_per_known_entry_is_that_of_a_ratio(cache_folder):
+    """Examples of 1 to 20 known entries: their bits differ twentyfold, and their ratio hardly."""
+    rng = np.random.default_rng(0)
+
+    def split(n):
+        x = rng.integers(0, 4, (n, 20))
+        return ArraySplit(x, None, np.arange(20) < rng.integers(1, 21, n)[:, None])
+
+    ragged = DataSet("ragged", Spec((20,), 4), {s: split(300) for s in ("train", "test")}, "")
+    model = create("independent", ragged.spec)
+    model.fit(lambda: iterate(ragged.train, 64))
+    found = evaluate(model, ragged, samples=0)
+    bits, known = -found.likelihood.nats / math.log(2), found.known
+    rows = rng.integers(0, 300, (2000, 300))
+    ratios = bits[rows].sum(1) / known[rows].sum(1)
+    assert found.bits_per_dim == pytest.approx(bits.sum() / known.sum())
+    assert found.bits_per_dim_error == pytest.approx(ratios.std(), rel=0.1)
+    save_evaluation(cache_folder, found, {})
+    assert load_evaluation(cache_folder, {}).bits_per_dim_error == found.bits_per_dim_error
 
 
 def test_storing_and_loading(toys, data, tmp_path):

@@ -15,6 +15,7 @@ from genus.conformance.subject import settle
 from genus.conformance.tools import all_examples, chi_square_p, index_of
 from genus.families.autoregressive import Autoregressive
 from genus.families.particles import Particles, entry_log_probs
+from genus.registry import get
 
 D = 5
 # Entries 0 and 3 are missing: what is known at 1, 2 and 4 comes after the one, and after the other.
@@ -441,3 +442,16 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
 def test_a_mask_that_cannot_be_used(known: torch.Tensor, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         table().complete(X[None], known)
+
+
+@pytest.mark.parametrize("name", ["made", "hmm", "gaussian-mixture", "vae", "draw", "rbm", "dbn"])
+def test_labels_that_were_given_are_told(name):
+    """And those that were drawn, but by a network that draws others in every sweep."""
+    spec = Spec(shape=(1, 2, 2), levels=2, classes=3)
+    model = settle(create(name, spec, **get(name).tiny), spec, seed=0)
+    x, y, known = torch.zeros(2, 1, 2, 2).long(), torch.tensor([2, 0]), torch.eye(2).bool()
+    known = known.expand_as(x)
+    assert torch.equal(model.complete(x, known, y=y).y, y)
+    drawn = model.complete(x, known).y
+    assert (drawn is None) == (name == "dbn")
+    assert drawn is None or (drawn.shape == (2,) and drawn.min() >= 0 and drawn.max() < 3)

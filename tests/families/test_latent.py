@@ -69,6 +69,32 @@ def test_with_the_exact_posterior_every_weight_is_the_likelihood():
     torch.testing.assert_close(means.value.view(4000, 4).mean(0), model.truth(x), atol=0.2, rtol=0)
 
 
+class Mirrored(LinearGaussian):
+    """Two classes whose factors have opposite signs; the examples have one law in both."""
+
+    def __init__(self):
+        super().__init__()
+        self.spec = Spec(shape=(DIMS,), classes=2)
+        self.register_buffer("log_prior_Y", torch.tensor([0.5, 0.5]).double().log())
+
+    def sign(self, y):
+        return (1.0 - 2 * y).unsqueeze(1)
+
+    def encode(self, x, y=None):
+        return super().encode(x * self.sign(y))
+
+    def decode(self, z, y=None):
+        return super().decode(z * self.sign(y))
+
+
+def test_the_law_of_the_class_does_not_look_at_the_noise():
+    """It could choose the class that the draw suits, and be above the likelihood in the mean."""
+    model, x = Mirrored(), examples()
+    many = model.elbo(x.repeat(4000, 1), generator=torch.Generator().manual_seed(0)).value
+    mean, error = many.view(4000, 4).mean(0), many.view(4000, 4).std(0) / 4000**0.5
+    assert ((mean - model.truth(x)).abs() < 4 * error).all()  # the posterior is exact
+
+
 def test_with_another_posterior_bounds_are_below_and_close_with_samples():
     model, x = LinearGaussian(error=0.15), examples()
     found = [model.iwae(x, k, generator=torch.Generator().manual_seed(1)) for k in (1, 20_000)]

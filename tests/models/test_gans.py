@@ -14,7 +14,7 @@ from genus.models.sngan import SNGAN
 from genus.models.wgan_gp import WGANGP
 from genus.nn.inverted import InvertedResidual
 from genus.random import BatchNoise
-from genus.spec import Spec
+from genus.spec import Batch, Spec
 
 IMAGES = ("dcgan", "lsgan", "r3gan")
 ANY = ("wgan-gp", "sngan")
@@ -122,6 +122,14 @@ def test_the_wasserstein_critic_pays_for_its_slope():
     expected = told["fake"] - told["real"] + 10 * told["unit_slope"]
     assert float(told["loss"].detach()) == pytest.approx(float(expected), rel=1e-5)
     assert [o.repeats for o in model.objectives()] == [2, 1]
+
+
+def test_real_numbers_are_learnt_in_reduced_precision():
+    model = make("wgan-gp", Spec((3,)))
+    with torch.autocast("cpu", torch.bfloat16):
+        for objective in model.objectives():
+            noise = BatchNoise(4, torch.Generator().manual_seed(0))
+            objective.loss(Batch(torch.randn(4, 3)), noise)["loss"].backward()
 
 
 def test_the_penalties_fall_to_their_rest_in_half_of_the_training():

@@ -279,6 +279,23 @@ def test_singular_data_end_at_the_floor(covariance, pseudo):
     assert (model.log_prob(other) < model.log_prob(x)).all()
 
 
+@pytest.mark.parametrize("covariance", ["full", "tied"])
+def test_a_floor_below_the_digits_of_float32_holds(covariance):
+    """Of a column and its copy the difference has a deviation of 1e-5, in what is stored too."""
+    x = torch.randn(200, 3, generator=torch.Generator().manual_seed(0))
+    x = torch.cat([x, x], 1)
+    options = {"components": 2, "covariance": covariance, "min_scale": 1e-5, "pseudo": 0.0}
+    model = mixture(Spec((6,)), **options)
+    model.fit(lambda: [Batch(x)], FitContext(torch.Generator().manual_seed(0)))
+    twin = mixture(Spec((6,)), **options)
+    twin.load_state_dict(model.state_dict())
+    least = torch.linalg.eigvalsh(twin.parts.covariance_CDD).amin(1)
+    torch.testing.assert_close(least, torch.full_like(least, 1e-10), rtol=0.05, atol=0)
+    assert twin.log_prob(x).isfinite().all()
+    known = torch.tensor([True, False, True, False, True, True])
+    assert twin.complete(x[:3], known.expand(3, 6)).x.isfinite().all()
+
+
 def test_an_empty_component_has_no_weight_and_stays():
     x = torch.tensor([[0.0], [0.0], [1.0]])
     model = mixture(Spec(shape=(1,)), components=4, pseudo=0.0, iterations=5)

@@ -305,6 +305,32 @@ def test_data_dependent_initialisation_comes_first(tmp_path):
     assert calls == [(8, 1, 4, 4)]
 
 
+def test_units_of_real_columns_are_not_those_of_one_batch(tmp_path):
+    """A column that differs in one row of 50 does not vary in most batches of 8."""
+    x = np.random.default_rng(0).normal(size=(1000, 3)).astype("f4")
+    x[:, 1] = np.arange(1000) % 50 == 0
+    data = DataSet("rare", Spec((3,)), {"train": ArraySplit(x)}, "sha256:0")
+    model, config = genus.create("made", data.spec, hidden=8), TrainConfig(steps=1, **PLAIN)
+    train(model, data, tmp_path / "run", config)
+    np.testing.assert_allclose(genus.load(tmp_path / "run").scale_D, x.std(0), rtol=1e-5)
+
+
+def test_an_infinite_score_is_a_number(tmp_path):
+    x = np.random.default_rng(0).normal(size=(30, 3)).astype("f4")
+    far = np.where(np.arange(30)[:, None] == 7, 1e25, x).astype("f4")
+    splits = {"train": ArraySplit(x), "valid": ArraySplit(far)}
+    data = DataSet("far", Spec((3,)), splits, "sha256:0")
+    model, config = genus.create("independent", data.spec), TrainConfig(steps=1, **PLAIN)
+    assert train(model, data, tmp_path / "run", config).score == math.inf
+
+
+def test_every_process_has_an_example(tmp_path):
+    data = toy_data(4)
+    with pytest.raises(ConfigError, match=r"processes=3 is more than the 2 training examples"):
+        train(make("toy-chain"), data, tmp_path / "run", TrainConfig(steps=1, processes=3))
+    assert not (tmp_path / "run").exists()
+
+
 def test_what_cannot_be_trained_is_refused_before_a_folder_is_made(tmp_path):
     data = toy_data()
     config = TrainConfig(steps=1)

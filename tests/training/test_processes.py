@@ -71,16 +71,16 @@ def signal_when(flag):
 
 
 def test_two_processes_resume_to_the_bit(tmp_path):
-    """A signal to the parent stops both at the same step; dropout differs by process."""
+    """A signal stops both at the same step; dropout and what is remembered differ by process."""
     data, config, flag = toy_data(), TrainConfig(**CONFIG, processes=2), tmp_path / "flag"
-    train(make("toy-chain"), data, tmp_path / "whole", config)
+    train(make("toy-chain", memory=True), data, tmp_path / "whole", config)
     threading.Thread(target=signal_when, args=(flag,), daemon=True).start()
     with pytest.raises(KeyboardInterrupt) as told:
-        train(make("toy-chain"), data, tmp_path / "cut", config, hooks=[Wait(flag)])
+        train(make("toy-chain", memory=True), data, tmp_path / "cut", config, hooks=[Wait(flag)])
     assert told.value.exit_code == 143
     assert "resume with: genus train toy-chain" in str(told.value)
     assert newest_valid(tmp_path / "cut" / "state").step == 5
-    train(make("toy-chain"), data, tmp_path / "cut", resume=True)
+    train(make("toy-chain", memory=True), data, tmp_path / "cut", resume=True)
     assert differences(final_tensors(tmp_path / "whole"), final_tensors(tmp_path / "cut")) == []
     states = newest_valid(tmp_path / "cut" / "state").tensors["rng/torch"]
     assert states.shape[0] == 2

@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 
 import pytest
 from training_toys import make, toy_data
@@ -24,7 +25,7 @@ def test_the_config_comes_back(tmp_path):
     read = RunFolder(tmp_path / "run").read_config()
     assert read.training == config
     assert read.model == "toy-chain"
-    assert read.options == {"dropout": 0.25, "double": False}
+    assert read.options == {"dropout": 0.25, "double": False, "memory": False}
     assert read.spec == toy_data().spec
     assert read.data["digest"] == toy_data().digest
     assert read.data["rows"] == {"train": 100, "valid": 50, "test": 50}
@@ -76,6 +77,22 @@ def test_differences_look_inside(tmp_path):
     folder.check_same(describe(model, data, TrainConfig(steps=5, keep=7)))
     with pytest.raises(CheckpointError, match=r"training.steps was 5, now 6"):
         folder.check_same(describe(model, data, TrainConfig(steps=6)))
+
+
+def test_data_may_be_moved_but_not_changed(tmp_path):
+    """Where they lie now is written down, so that what comes after the training finds them."""
+    model, config, source = make("toy-chain"), TrainConfig(steps=5), {"name_or_path": "a/x.npy"}
+    old, folder = replace(toy_data(), source=source), RunFolder(tmp_path)
+    folder.begin(describe(model, old, config))
+    moved = replace(old, name="y", source={"name_or_path": "b/y.npy", "root": "b"})
+    folder.check_same(describe(model, moved, config))
+    folder.follow_data(describe(model, moved, config))
+    assert folder.read_config().data["source"] == {"name_or_path": "b/y.npy", "root": "b"}
+    with pytest.raises(CheckpointError, match=r"data.digest was .*, now 'sha256:other'"):
+        folder.check_same(describe(model, replace(moved, digest="sha256:other"), config))
+    changed = replace(moved, source={**source, "levels": 4})
+    with pytest.raises(CheckpointError, match=r"data.source.levels was None, now 4"):
+        folder.check_same(describe(model, changed, config))
 
 
 def test_metrics_are_cut_back_and_torn_lines_skipped(tmp_path):

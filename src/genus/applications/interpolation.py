@@ -23,7 +23,6 @@ from genus.evaluation.likelihood import scoring_mode
 from genus.evaluation.reconstruction import Coder
 from genus.evaluation.rows import read
 from genus.evaluation.scoring import check_match
-from genus.random import ExampleNoise
 from genus.registry import able
 
 if TYPE_CHECKING:
@@ -234,7 +233,7 @@ def _ends(
 def _prior_ends(model: Any, pairs: int, seed: int) -> Ends:
     """Return draws of the prior; classes in turn, for a class-conditional model."""
     with scoring_mode(model) as ready:
-        noise = ExampleNoise(2 * pairs, torch.Generator().manual_seed(seed))
+        noise = ready.noise(2 * pairs, torch.Generator().manual_seed(seed))
         z_NE = ready.prior().draw(noise).cpu()
     classes = model.spec.classes
     y_P = None if classes is None else torch.arange(pairs) % classes

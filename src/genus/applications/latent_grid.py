@@ -13,7 +13,6 @@ from genus.applications.codes import is_standard_normal, restored
 from genus.applications.picture import bare, plain_text
 from genus.capabilities import Decodes, supports
 from genus.evaluation.likelihood import scoring_mode
-from genus.random import ExampleNoise
 from genus.training.pictures import sheet, visible
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ def _quantiles(model: Any, z_N2: Tensor, share_G: Tensor, seed: int) -> tuple[Te
         prior = ready.prior()
         if is_standard_normal(prior):
             return torch.special.ndtri(share_G).expand(2, -1), "the prior"
-        noise = ExampleNoise(DRAWS, torch.Generator().manual_seed(seed))
+        noise = ready.noise(DRAWS, torch.Generator().manual_seed(seed))
         drawn_N2 = prior.draw(noise).double().cpu()
     return torch.quantile(drawn_N2, share_G, dim=0).T, "the prior"
 

@@ -28,7 +28,6 @@ from genus.config import check_positive
 from genus.errors import ConfigError, SpecError
 from genus.evaluation.likelihood import place, scoring_mode
 from genus.evaluation.nets import Scaler
-from genus.random import ExampleNoise
 from genus.registry import able
 
 AT_ONCE = 64
@@ -149,7 +148,7 @@ def _check_labels(model: Any, x: Tensor, y: Tensor | None) -> None:
 
 
 def _starts(model: Any, options: SearchOptions) -> Tensor:
-    noise = ExampleNoise(options.starts, torch.Generator().manual_seed(options.seed))
+    noise = model.noise(options.starts, torch.Generator().manual_seed(options.seed))
     drawn: Tensor = place(model, model.prior().draw(noise))
     return drawn
 

@@ -182,7 +182,9 @@ def _default_folder(data: str, resume: bool) -> Path:
     from genus.training import free_folder
 
     folder = runs.default_name("compare", data)
-    return folder if resume else free_folder(folder)
+    if not resume:
+        return free_folder(folder)
+    return runs.to_resume(folder, lambda out: (out / "report.html").is_file())
 
 
 def _again(folder: Path, unnamed: bool, resumed: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +73,23 @@ def default_name(model: str, data: str) -> Path:
     name, _, given = Path(data).name.partition(":")
     parts = [model, name.partition(".")[0] or "data", *(given.split(":") if given else [])]
     return RUNS / "-".join(parts)
+
+
+def to_resume(path: Path, finished: Callable[[Path], bool]) -> Path:
+    """Return which of ``path``, ``path-2`` and so on is to be gone on with.
+
+    Args:
+        path: the name without a number.
+        finished: whether one is.
+
+    Returns:
+        The newest that is not finished; if all are, the newest; if there is none, ``path``.
+    """
+    found, number = [path], 2
+    while (following := path.with_name(f"{path.name}-{number}")).exists():
+        found.append(following)
+        number += 1
+    return next((one for one in reversed(found) if not finished(one)), found[-1])
 
 
 def read(path: Path) -> RunConfig:

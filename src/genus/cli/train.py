@@ -224,7 +224,7 @@ def _resumed(
 ) -> Plan:
     """Return the plan of going on with a run; what was typed must agree with what it says."""
     if out is None and model and data:
-        out = runs.default_name(model, goes.named(data))
+        out = runs.to_resume(runs.default_name(model, goes.named(data)), _is_finished)
     out = out or runs.latest_run()
     record = runs.read(out)
     problems = Problems()
@@ -252,6 +252,12 @@ def _resumed(
             data or record.data["name"], reading, goes.labelled, source.get("given")
         )
     return Plan(build_model(record.model, record.spec, sets, config.seed), found, config, out, True)
+
+
+def _is_finished(run: Path) -> bool:
+    from genus.training import RunFolder
+
+    return RunFolder(run).status == "finished"
 
 
 def _run(plan: Plan) -> RunResult:

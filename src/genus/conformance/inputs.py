@@ -3,6 +3,7 @@
 # Shapes: B batch.
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -157,15 +158,34 @@ def _part(verb: Verb, part: Callable[[Any], Any]) -> Callable[..., Tensor]:
     return run
 
 
-@check("inputs.dtypes", Density, meaning="the same levels in another integer type score otherwise")
+@check(
+    "inputs.dtypes",
+    Samples,
+    meaning="the same examples in another type give another result, or stop the program",
+)
 @torch.no_grad()
-def dtypes(model: Any, context: Context) -> Result:
-    """Compare log_prob of int64 and int32 levels, or of float64 and float32 numbers."""
+def dtypes(model: Any, context: Context) -> Iterator[Outcome]:
+    """Give each verb levels in each integer type that holds them, or numbers of another length."""
     x, y = context.examples(3), context.conditions(3)
     if context.spec.is_discrete:
-        return at_most(gap(model.log_prob(x.int(), y), model.log_prob(x, y)), 1e-9)
-    x = x.float().double()
-    return at_most(gap(model.log_prob(x.float(), y), model.log_prob(x, y)), 1e-4)
+        models = dict.fromkeys(_integers(context.spec.levels_or_raise), model)
+    else:
+        x = x.float().double()
+        models = {torch.float32: model, torch.float64: copy.deepcopy(model).float()}
+    verbs = {dtype: tensor_verbs(subject, context) for dtype, subject in models.items()}
+    if not verbs[next(iter(verbs))]:
+        raise NotRun("no verb takes examples")
+    for dtype, by_name in verbs.items():
+        own = x.float() if dtype == torch.float64 else x  # what the model is in
+        for name, verb in by_name.items():
+            gone = gap(verb(x.to(dtype), y), verb(own, y))
+            yield at_most(gone, 1e-9 if context.spec.is_discrete else 1e-4, f"{name} in {dtype}")
+
+
+def _integers(levels: int) -> list[torch.dtype]:
+    """Return the types but int64 that hold so many levels."""
+    types = (torch.uint8, torch.int8, torch.int16, torch.int32)
+    return [dtype for dtype in types if torch.iinfo(dtype).max >= levels - 1]
 
 
 @check(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from genus.distributions.components import Components, Totals
 from genus.distributions.moments import BLOCK, by_mask, expected_moments, weighed_products
+from genus.distributions.units import location_and_unit
 from genus.random import Noise
 
 Covariance = Literal["full", "diag", "tied"]
@@ -50,15 +51,9 @@ class RealComponents(Components):
 
     def begin(self, x_BD: Tensor, known_BD: Tensor | None = None) -> None:
         """Take the columns' means and deviations."""
-        x_BD = x_BD.double()
-        known_BD = torch.ones_like(x_BD, dtype=torch.bool) if known_BD is None else known_BD
-        x_BD, count_D = x_BD.masked_fill(~known_BD, 0), known_BD.sum(0).clamp(min=1)
-        self.shift_D.copy_(x_BD.sum(0) / count_D)
-        offset_BD = (x_BD - self.shift_D.double()).masked_fill(~known_BD, 0)
-        deviation_D = (offset_BD.square().sum(0) / count_D).sqrt()
-        # Rounding gives a constant column a deviation of about its last digit.
-        varies_D = deviation_D > 1e-7 * x_BD.abs().amax(0)
-        self.scale_D.copy_(torch.where(varies_D, deviation_D, torch.ones_like(deviation_D)))
+        shift_D, scale_D = location_and_unit(x_BD, known_BD)
+        self.shift_D.copy_(shift_D)
+        self.scale_D.copy_(scale_D)
 
     def coordinates(self, x_BD: Tensor) -> Tensor:
         """Return standardised columns, in float64."""
@@ -176,7 +171,7 @@ class GaussianComponents(RealComponents):
         min_scale: least standard deviation in any direction, as a fraction of the columns' own.
     """
 
-    covariance_CDD: Tensor
+    factor_CDD: Tensor
 
     def __init__(
         self,
@@ -188,9 +183,14 @@ class GaussianComponents(RealComponents):
     ) -> None:
         super().__init__(count, dims, min_scale=min_scale)
         self.tied = covariance == "tied"
-        self.register_buffer(
-            "covariance_CDD", torch.eye(dims).repeat(1 if self.tied else count, 1, 1)
-        )
+        # The factor and not the product: rounded to float32 it is still that of a covariance.
+        self.register_buffer("factor_CDD", torch.eye(dims).repeat(1 if self.tied else count, 1, 1))
+
+    @property
+    def covariance_CDD(self) -> Tensor:
+        """The covariances of the coordinates, in float64."""
+        factor_CDD = self.factor_CDD.double()
+        return factor_CDD @ factor_CDD.mT
 
     def log_prob(self, x_BD: Tensor, known_BD: Tensor | None = None) -> Tensor:
         """Return ``(B, M)``, the log density of the known entries."""
@@ -206,7 +206,7 @@ class GaussianComponents(RealComponents):
     def _log_prob(self, z_BD: Tensor, columns: Tensor) -> Tensor:
         """Return the marginal log density ``(B, M)`` of some of the columns."""
         mean_MD = self.mean_MD.double()[:, columns]
-        factor = torch.linalg.cholesky(self.covariance_CDD.double()[:, columns][:, :, columns])
+        factor = torch.linalg.cholesky(self.covariance_CDD[:, columns][:, :, columns])
         eye = torch.eye(len(columns), dtype=factor.dtype, device=factor.device)
         white_CDD = torch.linalg.solve_triangular(factor, eye.expand_as(factor), upper=False)
         log_det_C = factor.diagonal(dim1=1, dim2=2).log().sum(1)
@@ -225,7 +225,7 @@ class GaussianComponents(RealComponents):
         """
         super().begin(x_BD, known_BD)
         self.mean_MD.zero_()
-        self.covariance_CDD.copy_(torch.eye(self.dims))
+        self.factor_CDD.copy_(torch.eye(self.dims))
 
     def statistics(self, x_BD: Tensor, weight_BM: Tensor, known_BD: Tensor | None = None) -> Totals:
         """Return the sums of weights, coordinates and their products, expected where missing."""
@@ -235,7 +235,7 @@ class GaussianComponents(RealComponents):
             of_matrix_BC = weight_BM.sum(1, keepdim=True) if self.tied else weight_BM
             second = weighed_products(z_BD, of_matrix_BC)
         else:
-            law = self.mean_MD.double(), self.covariance_CDD.double()
+            law = self.mean_MD.double(), self.covariance_CDD
             first, second = expected_moments(z_BD, weight_BM, known_BD, *law)
             second = second.sum(0, keepdim=True) if self.tied else second
         return {"zeroth": weight_BM.sum(0), "first": first, "second": second}
@@ -244,7 +244,7 @@ class GaussianComponents(RealComponents):
         """Return the totals of a standard normal."""
         ones_M = torch.ones_like(self.mean_MD[:, 0], dtype=torch.float64)
         eye = torch.eye(self.dims, dtype=torch.float64, device=ones_M.device)
-        second = eye.expand(len(self.covariance_CDD), -1, -1) * (self.count if self.tied else 1)
+        second = eye.expand(len(self.factor_CDD), -1, -1) * (self.count if self.tied else 1)
         return {"zeroth": ones_M, "first": self.mean_MD.double() * 0, "second": second}
 
     def update(self, total: Totals, pseudo: float) -> None:
@@ -258,10 +258,10 @@ class GaussianComponents(RealComponents):
             weight_C, some_C = weight_M.sum().view(1), some_C.any().view(1)
         covariance = (total["second"] - products) / weight_C.clamp(min=1e-300).view(-1, 1, 1)
         covariance = torch.where(
-            some_C.view(-1, 1, 1), self._floored(covariance), self.covariance_CDD.double()
+            some_C.view(-1, 1, 1), self._floored(covariance), self.covariance_CDD
         )
         self.mean_MD.copy_(mean_MD)
-        self.covariance_CDD.copy_(covariance)
+        self.factor_CDD.copy_(torch.linalg.cholesky(covariance))
 
     def _floored(self, covariance: Tensor) -> Tensor:
         """Raise the eigenvalues to the floor, which is the maximum under that constraint."""
@@ -275,8 +275,8 @@ class GaussianComponents(RealComponents):
     def log_likelihood(self, total: Totals) -> Tensor:
         """Return the sum of log densities, from the sums of products."""
         mean_MD, weight_M = self.mean_MD.double(), total["zeroth"]
-        precision = torch.linalg.inv(self.covariance_CDD.double())
-        log_det_C = torch.linalg.slogdet(self.covariance_CDD.double())[1]
+        precision = torch.linalg.inv(self.covariance_CDD)
+        log_det_C = torch.linalg.slogdet(self.covariance_CDD)[1]
         pull_MD = torch.einsum("mde,me->md", precision.expand(self.count, -1, -1), mean_MD)
         square = (precision * total["second"]).sum() - 2 * (pull_MD * total["first"]).sum()
         square = square + (weight_M * (pull_MD * mean_MD).sum(1)).sum()
@@ -300,7 +300,7 @@ class GaussianComponents(RealComponents):
         mean_BD = self.mean_MD.double()[index_B]
         known_BD = torch.zeros_like(mean_BD).bool() if known_BD is None else known_BD
         normal_BD = noise.normal(self.dims).double() * math.sqrt(temperature)
-        precision = torch.linalg.inv(self.covariance_CDD.double())
+        precision = torch.linalg.inv(self.covariance_CDD)
         precision_BDD = precision[torch.zeros_like(index_B) if self.tied else index_B]
         offset_BD = torch.where(known_BD, self.coordinates(x_BD) - mean_BD, 0.0)
         pull_BD = torch.einsum("bde,be->bd", precision_BDD, offset_BD).masked_fill(known_BD, 0)
@@ -314,7 +314,7 @@ class GaussianComponents(RealComponents):
     def free_parameters(self) -> int:
         """Return the means, and the triangles of the covariances."""
         triangle = self.dims * (self.dims + 1) // 2
-        return self.count * self.dims + len(self.covariance_CDD) * triangle
+        return self.count * self.dims + len(self.factor_CDD) * triangle
 
 
 def _by_matrix(mean_MD: Tensor, tied: bool) -> Tensor:

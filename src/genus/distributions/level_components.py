@@ -258,5 +258,5 @@ def _count_by_additions(
     share = weight_BM.new_zeros(x_BD.shape[1], levels, weight_BM.shape[1])
     for entry in range(x_BD.shape[1]):  # one large scatter would need B * D * M numbers at once
         rows = slice(None) if known_BD is None else known_BD[:, entry]
-        share[entry].index_add_(0, x_BD[rows, entry], weight_BM[rows])
+        share[entry].index_add_(0, x_BD[rows, entry].long(), weight_BM[rows])
     return share

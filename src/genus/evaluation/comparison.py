@@ -24,8 +24,9 @@ from genus.evaluation.inception import nets_for
 from genus.evaluation.learned import with_pictures
 from genus.evaluation.outcome import COPIES, REAL, Comparison, FeatureNote, Row, Settings
 from genus.evaluation.plan import check_plan, claim_folder, dumps, planned
+from genus.evaluation.provenance import describe
 from genus.evaluation.samples import Reference
-from genus.evaluation.scoring import Cost, Evaluation, describe, evaluate
+from genus.evaluation.scoring import Cost, Evaluation, evaluate
 from genus.evaluation.storage import for_pictures, load_evaluation, save_evaluation
 from genus.likelihood import LogLikelihood
 

@@ -12,9 +12,10 @@ from torch import Tensor
 from genus.errors import ConfigError, SpecError, raise_all
 from genus.evaluation.drawing import default_count
 from genus.evaluation.inception import check_has
+from genus.evaluation.provenance import describe
 from genus.evaluation.rows import choose
 from genus.evaluation.samples import NEIGHBOURS, Reference
-from genus.evaluation.scoring import Cost, Evaluation, describe
+from genus.evaluation.scoring import Cost, Evaluation
 from genus.likelihood import LogLikelihood
 from genus.spec import Spec
 

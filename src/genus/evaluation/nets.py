@@ -8,6 +8,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from genus.distributions.units import LAST_DIGIT
 from genus.spec import Spec
 
 FEATURES = 64
@@ -82,8 +83,9 @@ class Scaler:
         if spec.is_discrete:
             return cls(spec)
         mean, deviation = train.double().mean(0), train.double().std(0)
-        # A constant column says nothing and must not divide by zero.
-        return cls(spec, mean, torch.where(deviation > 0, deviation, 1.0))
+        # A constant column says nothing, and rounding must not give it a deviation.
+        varies = deviation > LAST_DIGIT * train.double().abs().amax(0)
+        return cls(spec, mean, torch.where(varies, deviation, 1.0))
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return ``(B, *shape)`` in float32."""

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from genus.evaluation.cache import write_atomic
 from genus.evaluation.fingerprint import check_same
-from genus.evaluation.scoring import FORMAT, DataReference, Evaluation, plain
+from genus.evaluation.provenance import DataReference
+from genus.evaluation.scoring import FORMAT, Evaluation, plain
 from genus.spec import Spec
 
 REAL = "real data"

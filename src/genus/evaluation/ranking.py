@@ -23,7 +23,8 @@ def ranks(column: Column, rows: Sequence[Row]) -> dict[str, int]:
         |x_i - x_j| > 2 \sqrt{s_i^2 + s_j^2}\}
 
     Likelihoods of the same examples vary together from example to example, so that their
-    differences are known better than either: there the error is that of the mean difference.
+    differences are known better than either: there the error is that of the mean difference, and
+    of the constants that are bracketed by an interval.
 
     Args:
         column: one that says which direction is better; any other ranks nobody.
@@ -55,12 +56,13 @@ def _error(column: Column, row: Row, error: float, rival: Row, other: float) -> 
     if len(row.repeats) > 1 or len(rival.repeats) > 1:
         return apart  # how much runs differ is the larger part
     mine, theirs = row.evaluation.likelihood, rival.evaluation.likelihood
-    if mine.interval or theirs.interval or mine.nats.shape != theirs.nats.shape:
+    if mine.nats.shape != theirs.nats.shape:
         return apart
     offset = mine.nats - theirs.nats
     if not np.isfinite(offset).all() or len(offset) < 2:
         return apart
-    return float(offset.std(ddof=1)) / math.sqrt(len(offset)) * column.unit
+    paired = float(offset.std(ddof=1)) / math.sqrt(len(offset))
+    return math.hypot(paired, mine.constant_error, theirs.constant_error) * column.unit
 
 
 def all_ranks(comparison: Comparison) -> dict[str, dict[str, int]]:

@@ -21,6 +21,7 @@ from genus.evaluation.inception import check_has, nets_for
 from genus.evaluation.labels import LabelReference
 from genus.evaluation.likelihood import bits_per_dim, score
 from genus.evaluation.pairs import PairBlock, pair_block
+from genus.evaluation.provenance import DataReference, describe, known_entries
 from genus.evaluation.reconstruction import restored_examples
 from genus.evaluation.samples import Reference
 from genus.likelihood import LogLikelihood
@@ -53,35 +54,6 @@ class Cost:
     seconds_per_sample: float | None = None
 
 
-@dataclass(frozen=True)
-class DataReference:
-    """Which data a figure belongs to.
-
-    Args:
-        name: of the data set.
-        digest: of its contents.
-        split: which part of it.
-        examples: how many.
-        dims: entries of an example.
-        levels: number of levels, None for real numbers.
-        known: where entries are missing, how many of an example are known in the mean; likelihoods
-            are then of these. None where nothing is missing.
-    """
-
-    name: str
-    digest: str
-    split: str
-    examples: int
-    dims: int
-    levels: int | None
-    known: float | None = None
-
-    @property
-    def entries(self) -> float:
-        """Entries of an example that are scored, in the mean."""
-        return self.dims if self.known is None else self.known
-
-
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """One model on one held-out split: likelihood, samples, cost.
@@ -103,6 +75,7 @@ class Evaluation:
         pairs: how near samples come to what their conditions were made from; None of a model that
             goes by no images.
         learned: PNGs of what the model has learned, by their kind; not in the JSON.
+        known: where entries are missing, how many are known of each example; not in the JSON.
     """
 
     model: str
@@ -118,6 +91,7 @@ class Evaluation:
     restored: Tensor | None = None
     pairs: PairBlock | None = None
     learned: Mapping[str, bytes] = field(default_factory=dict)
+    known: npt.NDArray[np.int64] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the evaluation as a dictionary of plain values; what is not to be had is None."""
@@ -154,6 +128,7 @@ class Evaluation:
         nats: npt.NDArray[np.float64],
         drawn: Tensor | None,
         restored: Tensor | None = None,
+        known: npt.NDArray[np.int64] | None = None,
     ) -> Evaluation:
         """Build an evaluation from `to_json`'s dictionary and the arrays that it leaves out."""
         likelihood, block = content["likelihood"], content["samples"]
@@ -171,14 +146,25 @@ class Evaluation:
             drawn,
             restored,
             None if pairs is None else PairBlock.from_json(pairs),
+            known=known,
         )
 
     @property
     def bits_per_dim_error(self) -> float | None:
-        """Standard error of `bits_per_dim`."""
+        r"""Standard error of `bits_per_dim`.
+
+        .. math:: \frac{1}{\bar k \sqrt n} \operatorname{std}_i (b_i - \rho k_i)
+
+        for bits :math:`b_i` of :math:`k_i` known entries and their ratio :math:`\rho` (the delta
+        method); where all are known, that of the bits over the number of entries.
+        """
         if self.bits_per_dim is None:
             return None
-        return self.likelihood.standard_error / (self.data.entries * math.log(2))
+        likelihood = self.likelihood
+        if self.known is not None:
+            surplus = likelihood.nats + self.bits_per_dim * math.log(2) * self.known
+            likelihood = replace(likelihood, nats=surplus)
+        return likelihood.standard_error / (self.data.entries * math.log(2))
 
     @property
     def bits_per_dim_interval(self) -> tuple[float, float] | None:
@@ -302,6 +288,7 @@ def evaluate(
         if data.spec.is_image and missing is None
         else None,
         pairs,
+        known=known_entries(data.split(split)),
     )
 
 
@@ -317,14 +304,6 @@ def _pairs(drawn: Tensor, reference: Reference) -> PairBlock:
     split = reference.data.split(reference.split)
     own = drawn[: reference.size]
     return pair_block(own, reference.pairs, reference.data.spec, degradation_of(split))
-
-
-def describe(data: DataSet, split: str) -> DataReference:
-    """Return what stands beside every figure on this data."""
-    part, spec = data.split(split), data.spec
-    mask = getattr(part, "known", None)
-    known = None if mask is None else float(mask.sum()) / len(part)
-    return DataReference(data.name, data.digest, split, len(part), spec.dims, spec.levels, known)
 
 
 def check_match(model: Any, data: DataSet, *, missing: bool = False) -> None:

@@ -33,6 +33,8 @@ def save_evaluation(folder: Path, evaluation: Evaluation, settings: dict[str, An
         tensors["drawn"] = for_pictures(evaluation.drawn)
     if evaluation.restored is not None:
         tensors["restored"] = evaluation.restored.contiguous()
+    if evaluation.known is not None:
+        tensors["known"] = torch.from_numpy(evaluation.known)
     if evaluation.samples is not None and evaluation.samples.closest is not None:
         tensors["closest"] = evaluation.samples.closest.contiguous()
     (folder / "evaluation.json").unlink(missing_ok=True)
@@ -72,6 +74,7 @@ def load_evaluation(folder: Path, settings: dict[str, Any]) -> Evaluation | None
         tensors["nats"].numpy(),
         tensors.get("drawn"),
         tensors.get("restored"),
+        tensors["known"].numpy() if "known" in tensors else None,
     )
     found = replace(found, learned=learned)
     if found.samples is None:

@@ -21,8 +21,9 @@ from genus.errors import ConfigError, SpecError, raise_all
 from genus.evaluation.block import SampleBlock
 from genus.evaluation.drawing import chosen_count, draw, goes_by_images
 from genus.evaluation.inception import check_has
+from genus.evaluation.provenance import DataReference, describe
 from genus.evaluation.samples import Reference
-from genus.evaluation.scoring import DataReference, check_match, describe, plain
+from genus.evaluation.scoring import check_match, plain
 
 if TYPE_CHECKING:
     from genus.data import DataSet

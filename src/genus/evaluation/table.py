@@ -143,11 +143,13 @@ def _likelihood_columns(comparison: Comparison) -> list[Column]:
         if found is None or found.likelihood.kind == "n/a":
             return None
         interval = found.bits_per_dim_interval or found.likelihood.interval
-        if interval is not None:  # two errors reach to its ends
-            return sum(interval) / 2, (interval[1] - interval[0]) / 4
+        value, error = found.likelihood.mean, found.likelihood.standard_error
         if found.bits_per_dim is not None:
-            return found.bits_per_dim, found.bits_per_dim_error or 0.0
-        return found.likelihood.mean, found.likelihood.standard_error
+            value, error = found.bits_per_dim, found.bits_per_dim_error or 0.0
+        if interval is None:
+            return value, error
+        # Of the examples, and of the constant; two errors of that reach to the interval's ends.
+        return sum(interval) / 2, math.hypot(error, (interval[1] - interval[0]) / 4)
 
     unit = READ_BITS if discrete else READ_NATS
     entries = comparison.data.entries

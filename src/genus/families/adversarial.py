@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from genus.capabilities import Objective
 from genus.distributions import DiagonalGaussian
+from genus.distributions.units import location_and_unit
 from genus.families.adversarial_advice import remedies
 from genus.families.adversarial_loss import (
     AdversarialLoss,
@@ -145,13 +146,14 @@ class Adversarial(Model):
     def initialise(self, batch: Batch) -> None:
         """Take the location and scale of real data from a first batch; levels need neither."""
         if not self.spec.is_discrete:
-            self.shift.copy_(batch.x.mean(0))
-            self.scale.copy_(batch.x.std(0, correction=0).clamp(min=1e-6))
+            shift, scale = location_and_unit(batch.x)
+            self.shift.copy_(shift)
+            self.scale.copy_(scale)
 
     def to_real(self, x: Tensor) -> Tensor:
         """Return data on the networks' scale: levels on [-1, 1], real data standardised."""
         if self.spec.levels is None:
-            return (x - self.shift) / self.scale
+            return (x.to(self.dtype) - self.shift) / self.scale
         return x.to(self.dtype) * (2 / (self.spec.levels - 1)) - 1
 
     def to_data(self, x: Tensor) -> Tensor:

@@ -227,4 +227,5 @@ def between(real: Tensor, fake: Tensor, u_B: Tensor) -> Tensor:
         tensor([[0.2500],
                 [1.0000]])
     """
-    return torch.lerp(real, fake, u_B.view(-1, *[1] * (real.dim() - 1)).to(real))
+    # In reduced precision the generator's output is shorter than the data.
+    return torch.lerp(real, fake.to(real), u_B.view(-1, *[1] * (real.dim() - 1)).to(real))

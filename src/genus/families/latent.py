@@ -49,7 +49,7 @@ class LatentVariable(Model, abc.ABC):
 
     One whose inference and generation share their work writes `infer` as well. Without labels, a
     class-conditional model bounds log p(x) by taking the class as one more latent with the best
-    posterior that there is, q(y | x) in proportion to p(y) exp(bound given y).
+    posterior that there is, q(y | x) in proportion to p(y) exp(bound given y at the centre).
 
     Attributes:
         options: how the bound is descended; from the Config, where it has these options.
@@ -169,8 +169,7 @@ class LatentVariable(Model, abc.ABC):
         if y is not None or self.spec.classes is None:
             return self._conditional_elbo(x, y, eps_B1E)
         bounds = list(self._conditional_elbos(x, eps_B1E))
-        value_BY = torch.cat([part.value.view(len(x), -1) for part in bounds], 1)
-        log_q_BY = self._class_law(x, value_BY + self.log_prior_Y)
+        log_q_BY = self._class_law(x)
         q_BY = log_q_BY.exp()
         kl_class_B1 = (q_BY * (log_q_BY - self.log_prior_Y)).sum(1, keepdim=True)
         reconstruction_BY = torch.cat([p.reconstruction.view(len(x), -1) for p in bounds], 1)
@@ -189,9 +188,16 @@ class LatentVariable(Model, abc.ABC):
                 rows, some.repeat(len(x)), eps_B1E.repeat_interleave(len(some), 0)
             )
 
-    def _class_law(self, x: Tensor, joint_BY: Tensor) -> Tensor:
-        """Return ``(B, Y)``, log q(y | x), by default the best there is for these bounds."""
-        return joint_BY.log_softmax(1)
+    def _class_law(self, x: Tensor) -> Tensor:
+        """Return ``(B, Y)``, log q(y | x), by default by the bounds at the posteriors' centres.
+
+        It must not look at the noise of the bound: with divergences by formula the best law for
+        each draw would give more than log p(x) in the mean.
+        """
+        centre_B1E = torch.zeros(len(x), 1, self.latent_size, dtype=self.dtype, device=self.device)
+        bounds = self._conditional_elbos(x, centre_B1E)
+        value_BY = torch.cat([part.value.view(len(x), -1) for part in bounds], 1)
+        return (value_BY + self.log_prior_Y).log_softmax(1)
 
     def _over_classes(self, bound: Callable[[Tensor], Tensor], n: int) -> Tensor:
         """Return ``(B, Y)``, a bound on log p(x, y) for every class."""
@@ -325,7 +331,7 @@ class LatentVariable(Model, abc.ABC):
                 law = self.decode(z_BE, labels).tempered(temperature)
                 drawn = law.icdf(noise.uniform(*self.spec.shape)).to(x)
                 filled = torch.where(known, x, drawn)
-        return Completion(filled, False, f"pseudo-Gibbs, {SWEEPS} sweeps")
+        return Completion(filled, False, f"pseudo-Gibbs, {SWEEPS} sweeps", y=labels)
 
     def features(self, x: Tensor) -> Tensor:
         """Return ``(B, E)``, the posterior's centre, with classes averaged over them.

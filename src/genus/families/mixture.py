@@ -248,6 +248,7 @@ class Mixture(ClosedForm):
             log_drawn,
             log_known=log_known,
             log_conditional=log_drawn,
+            y=index_B // self.log_weight_YK.shape[1] if self.spec.classes else None,
         )
 
     def free_parameters(self) -> int:

@@ -237,7 +237,7 @@ class PixelStream:
     @torch.no_grad()
     def push(self, value: Tensor) -> None:
         """Fix that colour; after the last one, go to the next pixel."""
-        self.u_CB[self.colour].copy_(self.scaled_K.index_select(0, value))
+        self.u_CB[self.colour].copy_(self.scaled_K.index_select(0, value.long()))
         self.colour += 1
         if self.colour == self.colours:
             self.model.remember(self.u_BC11, self.cursor)

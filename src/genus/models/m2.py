@@ -132,7 +132,7 @@ class M2(VariationalAutoencoder):
         law: Tensor = logits_BY.to(self.dtype).log_softmax(1)
         return law
 
-    def _class_law(self, x: Tensor, joint_BY: Tensor) -> Tensor:
+    def _class_law(self, x: Tensor) -> Tensor:
         return self.class_log_prob(x)
 
     def _class_share(self, x: Tensor) -> Tensor:

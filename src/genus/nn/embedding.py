@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genus.distributions.units import location_and_unit
 from genus.nn.attention import position
 from genus.nn.cursor import Cursor
 
@@ -81,8 +82,9 @@ class NumberEmbedding(nn.Module):
 
     def standardise(self, x_BD: Tensor) -> None:
         """Take location and deviation of each entry from some examples."""
-        self.shift_D.copy_(x_BD.mean(0))
-        self.scale_D.copy_(x_BD.std(0, correction=0).clamp(min=1e-6))
+        shift_D, scale_D = location_and_unit(x_BD)
+        self.shift_D.copy_(shift_D)
+        self.scale_D.copy_(scale_D)
 
     def forward(self, u_BT: Tensor, index_T: Tensor) -> Tensor:
         """Return ``(B, T, F)`` for numbers that are the entries ``index_T``."""

@@ -8,11 +8,12 @@ from torch import Tensor, nn
 
 from genus.distributions import EntryGaussian
 from genus.distributions.likelihoods import Law
+from genus.distributions.units import location_and_unit
 from genus.spec import Spec
 
 
 class Standardised(nn.Module):
-    """Levels on [-1, 1]; real numbers in units of the deviation that a first batch has.
+    """Levels on [-1, 1]; real numbers in units of the deviation of some examples.
 
     Args:
         spec: what the data are.
@@ -34,15 +35,16 @@ class Standardised(nn.Module):
 
     @torch.no_grad()
     def take(self, x: Tensor) -> None:
-        """Take location and deviation of real numbers from a batch; levels need neither."""
+        """Take location and unit of real numbers from some examples; levels need neither."""
         if self.levels is None:
-            self.shift.copy_(x.mean(0))
-            self.scale.copy_(x.std(0, correction=0).clamp(min=1e-6))
+            shift, scale = location_and_unit(x)
+            self.shift.copy_(shift)
+            self.scale.copy_(scale)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``(B, *shape)`` for a network."""
         if self.levels is None:
-            return (x - self.shift) / self.scale
+            return (x.to(self.scale.dtype) - self.shift) / self.scale
         return x.to(self.scale.dtype) * (2 / (self.levels - 1)) - 1
 
     def law(self, law: Law) -> Law:

@@ -76,15 +76,25 @@ def save(session: Session) -> None:
     with session.clock.doing("checkpoint"):
         session.saved()
         states = {name: session.engine.gather(value) for name, value in rng.states().items()}
+        own = {name: session.engine.gather(value) for name, value in _own_buffers(session)}
         if session.engine.is_first:
-            _write(session, states)
+            _write(session, states, own)
         session.engine.barrier()
 
 
-def _write(session: Session, states: Mapping[str, Tensor]) -> None:
+def _own_buffers(session: Session) -> list[tuple[str, Tensor]]:
+    """Return what each of several processes may have of its own, such as chains of samples."""
+    if session.engine.world == 1:
+        return []
+    kept = session.model.state_dict()
+    return [(name, value) for name, value in session.model.named_buffers() if name in kept]
+
+
+def _write(session: Session, states: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
     tensors = {f"model/{name}": value for name, value in session.model.state_dict().items()}
     _refuse_broken(session, tensors)
     tensors |= {f"rng/{name}": value for name, value in states.items()}
+    tensors |= {f"own/{name}": value for name, value in own.items() if (value != value[0]).any()}
     for index, player in enumerate(session.players):
         tensors |= {f"optim/{index}/{name}": v for name, v in player.state_dict().items()}
     remembered = {}
@@ -139,6 +149,10 @@ def restore(session: Session, checkpoint: Checkpoint) -> None:
     """
     state = checkpoint.state
     load_weights(session.model, checkpoint.part("model/"), str(checkpoint.path))
+    mine = checkpoint.part("own/")
+    for name, buffer in session.model.named_buffers():
+        if name in mine:
+            buffer.copy_(mine[name][session.engine.rank])
     for index, player in enumerate(session.players):
         player.load_state_dict(checkpoint.part(f"optim/{index}/"))
     names = {name.split("/")[1] for name in checkpoint.tensors if name.startswith("hook/")}

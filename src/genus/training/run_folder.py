@@ -38,7 +38,11 @@ if TYPE_CHECKING:
 
 FORMAT = checkpoint.FORMAT
 
-_FREE = ("genus", "training.checkpoint_every", "training.keep", "training.log_every")
+_PLACES = ("data.name", "data.source.name_or_path", "data.source.root")
+"""Where the data lie; which they are their digest says."""
+_FREE = (
+    "genus", "training.checkpoint_every", "training.keep", "training.log_every", *_PLACES,
+)  # fmt: skip
 """What may differ between a run and its resumption, because it does not touch the weights."""
 
 
@@ -244,6 +248,12 @@ class RunFolder:
             "in another folder, or put these back):"
         )
         raise_all(CheckpointError, heading, differences)
+
+    def follow_data(self, record: Mapping[str, Any]) -> None:
+        """Take note of where the data are now, if they were moved; they are found there later."""
+        old = self._record(self.config_file)
+        if old["data"] != record["data"]:
+            write_json(self.config_file, {**old, "data": record["data"]})
 
     def write_manifest(self, status: str, facts: Mapping[str, Any], *, hashes: bool = True) -> None:
         """Write manifest.json: the facts, the versions and the sha256 of every file."""

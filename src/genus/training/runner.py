@@ -23,6 +23,7 @@ from genus.training.atomic import explained, write_bytes
 from genus.training.checkpoint import newest_valid, restore, save, set_aside
 from genus.training.config import TrainConfig
 from genus.training.engine import Engine, check_device, is_worker
+from genus.training.first_look import initialise
 from genus.training.fitting import fit
 from genus.training.hooks import Hook
 from genus.training.interrupts import Interrupts, TrainingInterrupted
@@ -123,7 +124,7 @@ def train(
         if not resume:
             raise ConfigError("a new run needs a TrainConfig with a budget, such as steps=1000")
         config = folder.read_config().training
-    check(model, data)
+    check(model, data, config.processes)
     data = alternate(data) if model.spec.classes else data
     config = settled(config, model)
     check_device(config)
@@ -145,11 +146,17 @@ def train(
     return _result(folder, model)
 
 
-def check(model: Any, data: DataSet) -> None:
+def check(model: Any, data: DataSet, processes: int = 1) -> None:
     """Check that a model can be trained on a data set.
 
+    Args:
+        model: an instance.
+        data: what it is to be trained on.
+        processes: that share the examples.
+
     Raises:
-        ConfigError: it neither trains nor fits, or has no name to be loaded by.
+        ConfigError: it neither trains nor fits, or has no name to be loaded by; or there are fewer
+            examples than processes.
         SpecError: it was built for other data, or entries or labels are missing and it cannot do
             without.
         DataError: there is nothing to train on.
@@ -167,6 +174,11 @@ def check(model: Any, data: DataSet) -> None:
     registry.check_labelled(model, model.spec, data.labelled)
     if not len(data.train):
         raise DataError(f"the train split of {data.name} is empty")
+    if len(data.train) < processes:
+        raise ConfigError(
+            f"processes={processes} is more than the {len(data.train)} training examples of "
+            f"{data.name}, so that some would have none; use processes=1"
+        )
 
 
 def _prepare(folder: RunFolder, record: Mapping[str, Any], resume: bool) -> bool:
@@ -186,6 +198,7 @@ def _prepare(folder: RunFolder, record: Mapping[str, Any], resume: bool) -> bool
         folder.check_same(record)
         if folder.manifest_file.is_file() and folder.read_manifest()["status"] == "finished":
             return True
+        folder.follow_data(record)
         set_aside(folder.state, newest_valid(folder.state))
         folder.write_manifest("running", {}, hashes=False)
     return False
@@ -273,7 +286,7 @@ def _begin(session: Session) -> None:
         size = checkpoint.state["metrics_bytes"] if checkpoint else 0
         session.metrics = MetricsFile(session.folder.metrics_file, size)
     if checkpoint is None:
-        _initialise(session)
+        initialise(session)
         session.ema.attach(session.model)
         # What draws from the global generators, such as dropout, differs between processes.
         rng.seed_everything(mixed(session.config.seed, session.engine.rank) >> 32)
@@ -283,18 +296,6 @@ def _begin(session: Session) -> None:
         restore(session, checkpoint)
         session.note(f"resuming {session.folder.path} at step {session.step}")
     session.hooks.on_start(session)
-
-
-def _initialise(session: Session) -> None:
-    """Give the model what it takes from the data before training."""
-    model = session.model
-    if model.spec.classes:
-        model.set_class_prior(torch.from_numpy(session.data.class_counts("train")))
-    initialise = getattr(type(model), "initialise", None)
-    if initialise is not None:
-        first = session.data.train.batch(session.sampler.batch(0))
-        with torch.no_grad():
-            initialise(model, session.to_model(first))
 
 
 def _resume_with(session: Session) -> str:
@@ -380,7 +381,7 @@ def _result(folder: RunFolder, model: Any) -> RunResult:
         path=folder.path,
         steps=manifest["steps"],
         seconds=manifest["seconds"],
-        score=score.get(SCORE),
+        score=None if SCORE not in score else float(score[SCORE]),
         best_step=manifest["best_step"],
         parameters=manifest["parameters"],
         distance=None if DISTANCE not in score else float(score[DISTANCE]),
