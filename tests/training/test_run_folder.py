@@ -84,10 +84,10 @@ def test_data_may_be_moved_but_not_changed(tmp_path):
     model, config, source = make("toy-chain"), TrainConfig(steps=5), {"name_or_path": "a/x.npy"}
     old, folder = replace(toy_data(), source=source), RunFolder(tmp_path)
     folder.begin(describe(model, old, config))
-    moved = replace(old, name="y", source={"name_or_path": "b/y.npy", "root": "b"})
+    moved = replace(old, source={"name_or_path": "b/x.npy", "root": "b"})
     folder.check_same(describe(model, moved, config))
     folder.follow_data(describe(model, moved, config))
-    assert folder.read_config().data["source"] == {"name_or_path": "b/y.npy", "root": "b"}
+    assert folder.read_config().data["source"] == moved.source
     with pytest.raises(CheckpointError, match=r"data.digest was .*, now 'sha256:other'"):
         folder.check_same(describe(model, replace(moved, digest="sha256:other"), config))
     changed = replace(moved, source={**source, "levels": 4})

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 FORMAT = checkpoint.FORMAT
 
-_PLACES = ("data.name", "data.source.name_or_path", "data.source.root")
+_PLACES = ("data.source.name_or_path", "data.source.root")
 """Where the data lie; which they are their digest says."""
 _FREE = (
     "genus", "training.checkpoint_every", "training.keep", "training.log_every", *_PLACES,
