@@ -294,6 +294,8 @@ def test_a_floor_below_the_digits_of_float32_holds(covariance):
     assert twin.log_prob(x).isfinite().all()
     known = torch.tensor([True, False, True, False, True, True])
     assert twin.complete(x[:3], known.expand(3, 6)).x.isfinite().all()
+    with pytest.raises(ConfigError, match=f"1e-07 is too small for a {covariance} covariance"):
+        mixture(Spec((6,)), **{**options, "min_scale": 1e-7})
 
 
 def test_an_empty_component_has_no_weight_and_stays():

@@ -12,17 +12,29 @@ from torch import Tensor
 from genus.distributions.components import Components, Totals
 from genus.distributions.moments import BLOCK, by_mask, expected_moments, weighed_products
 from genus.distributions.units import location_and_unit
+from genus.errors import ConfigError
 from genus.random import Noise
 
 Covariance = Literal["full", "diag", "tied"]
+LEAST_SCALE = 1e-6
+"""Least deviation of a matrix in float64, over that of a column."""
 
 
 def gaussian_components(
     count: int, dims: int, covariance: Covariance, min_scale: float
 ) -> RealComponents:
-    """Return M Gaussians with this kind of covariance."""
+    """Return M Gaussians with this kind of covariance.
+
+    Raises:
+        ConfigError: a least deviation of a matrix that would be lost in its rounding.
+    """
     if covariance == "diag":
         return DiagonalComponents(count, dims, min_scale=min_scale)
+    if min_scale < LEAST_SCALE:
+        raise ConfigError(
+            f"min_scale={min_scale:g} is too small for a {covariance} covariance, whose least "
+            f"deviations are lost in rounding; take {LEAST_SCALE:g} or more, or diag"
+        )
     return GaussianComponents(count, dims, covariance, min_scale=min_scale)
 
 

@@ -12,7 +12,7 @@ from genus.training.sampler import generator_of
 if TYPE_CHECKING:
     from genus.training.session import Session
 
-FIRST_EXAMPLES, FIRST_ENTRIES = 5_000, 2**24
+FIRST_EXAMPLES, FIRST_ENTRIES = 5_000, 2**22
 """Examples of real numbers, and entries of these, by which a model sets its units, at most."""
 
 
