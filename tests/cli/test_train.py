@@ -336,3 +336,13 @@ def test_a_model_that_needs_labels_says_how_to_give_them(cli):
     answer = cli("train", "naive-bayes", "--data", "digits", *QUICK)
     answer.refused("needs data with classes")
     assert "genus train naive-bayes --data digits --conditional" in answer.last
+
+
+def test_what_a_command_goes_on_with(tmp_path):
+    folders = [tmp_path / name for name in ("run", "run-2", "run-3")]
+    assert runs.to_resume(folders[0], Path.is_file) == folders[0]
+    for folder in folders:
+        folder.mkdir()
+    for finished, wanted in (((), 2), ((2,), 1), ((1, 2), 0), ((0, 1, 2), 2)):
+        over = {folders[i] for i in finished}
+        assert runs.to_resume(folders[0], over.__contains__) == folders[wanted]

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from genus import create
 from genus.capabilities import FitContext
 from genus.errors import DataError, SpecError
 from genus.families import closed_form
@@ -203,3 +204,14 @@ def test_what_cannot_be_fitted_is_refused():
         Counter(Spec(shape=(3,), levels=100, classes=2)).fit(lambda: [Batch(rows(3))])
     with pytest.raises(SpecError, match="outside"):
         Counter(VECTOR).fit(lambda: [Batch(rows(3, 99))])
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16])
+def test_levels_of_any_integer_type_are_counted(dtype):
+    x = torch.randint(256, (50, 3), generator=torch.Generator().manual_seed(0))
+    shares = []
+    for batch in (x, x.to(dtype)):
+        model = create("independent", Spec((3,), 256))
+        model.fit(lambda batch=batch: [Batch(batch)], FitContext(torch.Generator()))
+        shares.append(model.log_prob(x))
+    assert torch.equal(*shares)
