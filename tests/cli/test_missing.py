@@ -84,7 +84,9 @@ def test_bits_are_shared_out_among_known_entries(cli, tmp_path):
     unit = found["data"]["known"] * math.log(2)
     assert likelihood["bits_per_dim"] == pytest.approx(-likelihood["nats"] / unit)
     error = likelihood["bits_per_dim_standard_error"]
-    assert error == pytest.approx(likelihood["standard_error"] / unit)
+    # Of a ratio: examples of which more is known have more bits, and that is no error.
+    assert error == pytest.approx(likelihood["standard_error"] / unit, rel=0.05)
+    assert error < likelihood["standard_error"] / unit
     assert "bits/known entry" in cli("evaluate", out).out
 
 

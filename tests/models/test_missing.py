@@ -113,7 +113,7 @@ def law_of(model):
 def test_steps_are_those_of_em_written_plainly(covariance):
     x, _, known = clusters(60)
     spec = Spec(shape=(4,))
-    options = {"components": 3, "covariance": covariance, "pseudo": 0.0, "min_scale": 1e-9}
+    options = {"components": 3, "covariance": covariance, "pseudo": 0.0, "min_scale": 1e-6}
     model = create("gaussian-mixture", spec, **options, iterations=1).double()
     batch = Batch(x, None, known)
     model.begin(batch, generator())
