@@ -324,13 +324,15 @@ class LatentVariable(Model, abc.ABC):
         self.check_inputs(torch.where(known, x, torch.zeros_like(x)), y)
         noise = self.noise(len(x), generator)
         labels = self.labels_for(len(x), y, noise.uniform())
-        filled = torch.where(known, x, self._draw(noise, labels, temperature).to(x))
+        own = x if self.spec.is_discrete else x.to(self.dtype)  # sweeps must not round to x's type
+        filled = torch.where(known, own, self._draw(noise, labels, temperature).to(own))
         with evaluating(self):
             for _ in range(SWEEPS):
                 z_BE = self.encode(filled, labels).draw(noise)
                 law = self.decode(z_BE, labels).tempered(temperature)
-                drawn = law.icdf(noise.uniform(*self.spec.shape)).to(x)
-                filled = torch.where(known, x, drawn)
+                drawn = law.icdf(noise.uniform(*self.spec.shape)).to(own)
+                filled = torch.where(known, own, drawn)
+        filled = torch.where(known, x, filled.to(x))
         return Completion(filled, False, f"pseudo-Gibbs, {SWEEPS} sweeps", y=labels)
 
     def features(self, x: Tensor) -> Tensor:
