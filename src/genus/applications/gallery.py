@@ -25,20 +25,20 @@ class _Kind:
     """A kind of picture.
 
     Args:
-        draw: of a model, its data, a split, a number of rows, and a seed.
+        draw: of a model and its data; it takes a number of rows, a split and a seed.
         check_able: raises `ConfigError` for a model without what it shows.
         rows: how many it has at most, or how many examples.
         frames: images in a row; 0 of a picture that is not made of images.
     """
 
-    draw: Callable[[Any, DataSet, str, int, int], Picture]
+    draw: Callable[..., Picture]
     check_able: Callable[[Any], None]
     rows: int
     frames: int = 0
 
 
-def _filters(model: Any, data: DataSet, split: str, n: int, seed: int) -> Picture:
-    return filters.plot_filters(model, n=n)
+def _filters(model: Any, data: DataSet, *, n: int, split: str, seed: int) -> Picture:
+    return filters.plot_filters(model, n=n)  # which need no data
 
 
 def _check_encodes(model: Any) -> None:
@@ -47,21 +47,12 @@ def _check_encodes(model: Any) -> None:
         raise ConfigError(f"{model.name} does not encode")
 
 
-def _of_data(plot: Callable[..., Picture]) -> Callable[[Any, DataSet, str, int, int], Picture]:
-    def draw(model: Any, data: DataSet, split: str, n: int, seed: int) -> Picture:
-        return plot(model, data, split=split, n=n, seed=seed)
-
-    return draw
-
-
 _KINDS = {
-    "traversal": _Kind(_of_data(traversal.plot_traversal), traversal.check_able, 6, 7),
-    "interpolation": _Kind(
-        _of_data(interpolation.plot_interpolation), interpolation.check_able, 4, 11
-    ),
-    "latent-map": _Kind(_of_data(latent_map.plot_latent_map), _check_encodes, 1_000),
+    "traversal": _Kind(traversal.plot_traversal, traversal.check_able, 6, 7),
+    "interpolation": _Kind(interpolation.plot_interpolation, interpolation.check_able, 4, 11),
+    "latent-map": _Kind(latent_map.plot_latent_map, _check_encodes, 1_000),
     "filters": _Kind(_filters, filters.check_able, 32, 1),
-    "states": _Kind(_of_data(state_paths.plot_states), state_paths.check_able, 2),
+    "states": _Kind(state_paths.plot_states, state_paths.check_able, 2),
 }
 
 
@@ -100,7 +91,7 @@ def draw(kind: str, model: Any, data: DataSet, *, split: str = "test", seed: int
     rows = chosen.rows
     if chosen.frames:
         rows = max(1, min(rows, ROOM // (chosen.frames * _pixels(model.spec))))
-    return chosen.draw(model, data, split, rows, seed)
+    return chosen.draw(model, data, n=rows, split=split, seed=seed)
 
 
 def _suits(kind: _Kind, model: Any) -> bool:

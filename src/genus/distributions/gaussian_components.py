@@ -11,7 +11,7 @@ from torch import Tensor
 
 from genus.distributions.components import Components, Totals
 from genus.distributions.moments import BLOCK, by_mask, expected_moments, weighed_products
-from genus.distributions.units import location_and_unit
+from genus.distributions.units import take_unit
 from genus.errors import ConfigError
 from genus.random import Noise
 
@@ -63,9 +63,7 @@ class RealComponents(Components):
 
     def begin(self, x_BD: Tensor, known_BD: Tensor | None = None) -> None:
         """Take the columns' means and deviations."""
-        shift_D, scale_D = location_and_unit(x_BD, known_BD)
-        self.shift_D.copy_(shift_D)
-        self.scale_D.copy_(scale_D)
+        take_unit(self.shift_D, self.scale_D, x_BD, known_BD)
 
     def coordinates(self, x_BD: Tensor) -> Tensor:
         """Return standardised columns, in float64."""
@@ -209,16 +207,17 @@ class GaussianComponents(RealComponents):
         z_BD = self.coordinates(x_BD)
         if known_BD is None:
             columns_D = torch.arange(self.dims, device=z_BD.device)
-            return self._log_prob(z_BD, columns_D).to(self.mean_MD.dtype)
+            return self._log_prob(z_BD, columns_D, self.factor_CDD.double()).to(self.mean_MD.dtype)
         log_prob_BM = z_BD.new_empty(len(z_BD), self.count)
+        covariance_CDD = self.covariance_CDD
         for rows, columns in by_mask(known_BD):
-            log_prob_BM[rows] = self._log_prob(z_BD[rows][:, columns], columns)
+            factor = torch.linalg.cholesky(covariance_CDD[:, columns][:, :, columns])
+            log_prob_BM[rows] = self._log_prob(z_BD[rows][:, columns], columns, factor)
         return log_prob_BM.to(self.mean_MD.dtype)
 
-    def _log_prob(self, z_BD: Tensor, columns: Tensor) -> Tensor:
-        """Return the marginal log density ``(B, M)`` of some of the columns."""
+    def _log_prob(self, z_BD: Tensor, columns: Tensor, factor: Tensor) -> Tensor:
+        """Return the marginal log density ``(B, M)`` of some columns, by the factor of theirs."""
         mean_MD = self.mean_MD.double()[:, columns]
-        factor = torch.linalg.cholesky(self.covariance_CDD[:, columns][:, :, columns])
         eye = torch.eye(len(columns), dtype=factor.dtype, device=factor.device)
         white_CDD = torch.linalg.solve_triangular(factor, eye.expand_as(factor), upper=False)
         log_det_C = factor.diagonal(dim1=1, dim2=2).log().sum(1)
@@ -287,8 +286,9 @@ class GaussianComponents(RealComponents):
     def log_likelihood(self, total: Totals) -> Tensor:
         """Return the sum of log densities, from the sums of products."""
         mean_MD, weight_M = self.mean_MD.double(), total["zeroth"]
-        precision = torch.linalg.inv(self.covariance_CDD)
-        log_det_C = torch.linalg.slogdet(self.covariance_CDD)[1]
+        factor_CDD = self.factor_CDD.double()
+        precision = torch.cholesky_inverse(factor_CDD)
+        log_det_C = 2 * factor_CDD.diagonal(dim1=1, dim2=2).log().sum(1)
         pull_MD = torch.einsum("mde,me->md", precision.expand(self.count, -1, -1), mean_MD)
         square = (precision * total["second"]).sum() - 2 * (pull_MD * total["first"]).sum()
         square = square + (weight_M * (pull_MD * mean_MD).sum(1)).sum()
@@ -312,7 +312,7 @@ class GaussianComponents(RealComponents):
         mean_BD = self.mean_MD.double()[index_B]
         known_BD = torch.zeros_like(mean_BD).bool() if known_BD is None else known_BD
         normal_BD = noise.normal(self.dims).double() * math.sqrt(temperature)
-        precision = torch.linalg.inv(self.covariance_CDD)
+        precision = torch.cholesky_inverse(self.factor_CDD.double())
         precision_BDD = precision[torch.zeros_like(index_B) if self.tied else index_B]
         offset_BD = torch.where(known_BD, self.coordinates(x_BD) - mean_BD, 0.0)
         pull_BD = torch.einsum("bde,be->bd", precision_BDD, offset_BD).masked_fill(known_BD, 0)

@@ -32,3 +32,17 @@ def location_and_unit(x: Tensor, known: Tensor | None = None) -> tuple[Tensor, T
     # Rounding gives a constant column a deviation of about its last digit.
     varies = deviation > LAST_DIGIT * x.abs().amax(0)
     return location, torch.where(varies, deviation, torch.ones_like(deviation))
+
+
+@torch.no_grad()
+def take_unit(shift: Tensor, scale: Tensor, x: Tensor, known: Tensor | None = None) -> None:
+    """Write location and unit of every column of ``x`` into the buffers of a model.
+
+    Args:
+        shift: ``(*shape)``, the location afterwards.
+        scale: ``(*shape)``, the unit afterwards.
+        x: ``(N, *shape)`` real numbers.
+        known: boolean, of the same shape; unknown entries are left out.
+    """
+    for buffer, value in zip((shift, scale), location_and_unit(x, known), strict=True):
+        buffer.copy_(value)

@@ -72,6 +72,6 @@ def _figure(label: str, kind: str, png: bytes) -> str:
     words = WORDS[kind]
     return (
         f'<figure class="learned"><img alt="{escape(f"{label}, {kind}: {words}")}" '
-        f'src="{data_uri(png)}" loading="lazy"/>'
+        f'src="{data_uri(png)}"/>'
         f"<figcaption>{kind} <small>{words}</small></figcaption></figure>"
     )

@@ -120,7 +120,8 @@ def _short(digest: str) -> str:
 
 
 def _likelihood_columns(comparison: Comparison) -> list[Column]:
-    discrete = comparison.spec.is_discrete
+    discrete, entries = comparison.spec.is_discrete, comparison.data.entries
+    nat = 1 / (entries * math.log(2)) if discrete else 1.0  # of an example, in the column's unit
 
     def bits(row: Row) -> str:
         found = row.evaluation
@@ -149,10 +150,9 @@ def _likelihood_columns(comparison: Comparison) -> list[Column]:
         if interval is None:
             return value, error
         # Of the examples, and of the constant; two errors of that reach to the interval's ends.
-        return sum(interval) / 2, math.hypot(error, (interval[1] - interval[0]) / 4)
+        return sum(interval) / 2, math.hypot(error, found.likelihood.constant_error * nat)
 
     unit = READ_BITS if discrete else READ_NATS
-    entries = comparison.data.entries
     title, note = ("bits/dim", "less = better") if discrete else ("nats", "more = better")
     if comparison.data.known is not None:
         title = "bits/known" if discrete else "nats, known"
@@ -166,7 +166,7 @@ def _likelihood_columns(comparison: Comparison) -> list[Column]:
             unit,
             figure=figure,
             better="less" if discrete else "more",
-            unit=1 / (entries * math.log(2)) if discrete else 1.0,
+            unit=nat,
             said=with_error,
         ),
         Column("kind", "likelihood", kind, "", READ_KIND),

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from genus.capabilities import Objective
 from genus.distributions import DiagonalGaussian
-from genus.distributions.units import location_and_unit
+from genus.distributions.units import take_unit
 from genus.families.adversarial_advice import remedies
 from genus.families.adversarial_loss import (
     AdversarialLoss,
@@ -142,13 +142,10 @@ class Adversarial(Model):
             self.register_buffer("shift", torch.zeros(spec.shape))
             self.register_buffer("scale", torch.ones(spec.shape))
 
-    @torch.no_grad()
     def initialise(self, batch: Batch) -> None:
         """Take the location and scale of real data from a first batch; levels need neither."""
         if not self.spec.is_discrete:
-            shift, scale = location_and_unit(batch.x)
-            self.shift.copy_(shift)
-            self.scale.copy_(scale)
+            take_unit(self.shift, self.scale, batch.x)
 
     def to_real(self, x: Tensor) -> Tensor:
         """Return data on the networks' scale: levels on [-1, 1], real data standardised."""

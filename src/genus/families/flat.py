@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from genus.config import check_positive, check_share
 from genus.distributions.likelihoods import Law, Likelihood
-from genus.distributions.units import location_and_unit
+from genus.distributions.units import take_unit
 from genus.errors import ConfigError
 from genus.families.autoregressive import Autoregressive
 from genus.spec import Batch, Spec
@@ -115,9 +115,7 @@ class FlatAutoregressive(Autoregressive, abc.ABC):
         """Take from a first batch the unit of real data, or how frequent each level is."""
         x_BD = batch.x.flatten(1)
         if not self.spec.is_discrete:
-            shift_D, scale_D = location_and_unit(x_BD)
-            self.shift_D.copy_(shift_D)
-            self.scale_D.copy_(scale_D)
+            take_unit(self.shift_D, self.scale_D, x_BD)
         elif self.likelihood.name in ("bernoulli", "categorical"):
             levels = self.spec.levels_or_raise
             counts = torch.stack([(x_BD == level).sum(0) for level in range(levels)], -1)

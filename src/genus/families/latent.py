@@ -48,8 +48,8 @@ class LatentVariable(Model, abc.ABC):
     """A latent-variable model writes `encode`, `decode` and `prior`; the rest is here.
 
     One whose inference and generation share their work writes `infer` as well. Without labels, a
-    class-conditional model bounds log p(x) by taking the class as one more latent with the best
-    posterior that there is, q(y | x) in proportion to p(y) exp(bound given y at the centre).
+    class-conditional model bounds log p(x) by taking the class as one more latent, with
+    q(y | x) in proportion to p(y) exp(bound given y, at the centre of the posterior).
 
     Attributes:
         options: how the bound is descended; from the Config, where it has these options.

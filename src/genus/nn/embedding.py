@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genus.distributions.units import location_and_unit
+from genus.distributions.units import take_unit
 from genus.nn.attention import position
 from genus.nn.cursor import Cursor
 
@@ -82,9 +82,7 @@ class NumberEmbedding(nn.Module):
 
     def standardise(self, x_BD: Tensor) -> None:
         """Take location and deviation of each entry from some examples."""
-        shift_D, scale_D = location_and_unit(x_BD)
-        self.shift_D.copy_(shift_D)
-        self.scale_D.copy_(scale_D)
+        take_unit(self.shift_D, self.scale_D, x_BD)
 
     def forward(self, u_BT: Tensor, index_T: Tensor) -> Tensor:
         """Return ``(B, T, F)`` for numbers that are the entries ``index_T``."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from genus.distributions import EntryGaussian
 from genus.distributions.likelihoods import Law
-from genus.distributions.units import location_and_unit
+from genus.distributions.units import take_unit
 from genus.spec import Spec
 
 
@@ -33,13 +33,10 @@ class Standardised(nn.Module):
         self.register_buffer("shift", torch.zeros(spec.shape))
         self.register_buffer("scale", torch.ones(spec.shape))
 
-    @torch.no_grad()
     def take(self, x: Tensor) -> None:
         """Take location and unit of real numbers from some examples; levels need neither."""
         if self.levels is None:
-            shift, scale = location_and_unit(x)
-            self.shift.copy_(shift)
-            self.scale.copy_(scale)
+            take_unit(self.shift, self.scale, x)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``(B, *shape)`` for a network."""
