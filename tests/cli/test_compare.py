@@ -25,7 +25,8 @@ def test_table_report_json_and_csv(cli):
     }  # fmt: skip
     assert [row["label"] for row in found["rows"]] == ["independent", "real data", "train copies"]
     for row in found["rows"]:
-        names = {"label", "kind", "reason", "evaluation", "curves", "ranks", "repeats", "seeds"}
+        names = {"label", "kind", "reason", "evaluation", "curves", "ranks", "repeats"}
+        names |= {"repeated_curves", "seeds"}
         assert set(row) == names
     assert found["command"].startswith("genus compare independent --data digits")
     assert {"report.html", "compare.json", "compare.csv", "compare.tex"} <= {

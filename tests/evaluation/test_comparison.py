@@ -244,6 +244,13 @@ def test_several_seeds_give_means_whose_errors_know_how_runs_differ(models, data
     for name in ("toy, seed 0", "toy, seed 1", "toy, seed 2"):
         assert f'alt="Samples: {name}"' in page
         assert f'alt="Closest to train: {name}"' in page
+    for run, curves in zip(("toy.seed-1", "toy.seed-2"), stored["repeated_curves"], strict=True):
+        of_run = training_curves(three.out / run)["valid"]
+        assert curves["valid"] == [list(point) for point in of_run]
+    assert page.count('<polyline class="s0 thin"') == 2
+    assert "<polyline class=" in one.report.read_text()
+    assert "thin lines" in page
+    assert "thin lines" not in one.report.read_text()
 
 
 def test_the_sampler_is_timed_once_for_all_seeds(models, data, tmp_path, monkeypatch):
@@ -308,6 +315,7 @@ def test_the_json_keeps_its_shape(result):
         "label",
         "ranks",
         "reason",
+        "repeated_curves",
         "repeats",
         "seeds",
     ]

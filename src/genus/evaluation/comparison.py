@@ -327,10 +327,10 @@ class _Runner:
         if not found:
             return Row(label, "model", None, next(iter(failed.values()), None))
         self.notes += [f"{run} failed: {reason}" for run, reason in failed.items()]
-        first = next(iter(found))
-        curves = training_curves(self.out / first)
+        curves, *others = [training_curves(self.out / run) for run in found]
         seeds = tuple(self.runs[run][1] for run in found)
-        return Row(label, "model", found[first], None, curves, tuple(found.values()), seeds)
+        repeats = tuple(found.values())
+        return Row(label, "model", repeats[0], None, curves, repeats, seeds, tuple(others))
 
     def _train_config(self, seed: int) -> TrainConfig:
         from genus.training import TrainConfig

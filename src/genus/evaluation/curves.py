@@ -38,20 +38,21 @@ def _points(lines: list[dict[str, Any]], kind: str, key: str) -> Points:
     return pairs[:: max(1, math.ceil(len(pairs) / _MOST_POINTS))]
 
 
-def chart(series: Mapping[str, Points], *, title: str, unit: str) -> str:
+def chart(series: Mapping[str, Sequence[Points]], *, title: str, unit: str) -> str:
     """Return curves over seconds as one SVG element; colours come from the page's style.
 
     Args:
-        series: points by the name in the legend.
+        series: by the name in the legend, a curve, and those of other seeds, drawn thin.
         title: for readers that do not see it.
         unit: of the values.
 
     Example:
-        >>> chart({"vae": [(0.0, 3.0), (1.0, 2.0)]}, title="Score", unit="bits/dim")[:4]
+        >>> chart({"vae": [[(0.0, 3.0), (1.0, 2.0)]]}, title="Score", unit="bits/dim")[:4]
         '<svg'
     """
-    low, high = _range(series)
-    end = max(x for points in series.values() for x, _ in points) or 1.0
+    every = [points for curves in series.values() for points in curves]
+    low, high = _range(every)
+    end = max(x for points in every for x, _ in points) or 1.0
 
     def place(point: tuple[float, float]) -> str:
         x = _LEFT + (WIDTH - _LEFT - _RIGHT) * point[0] / end
@@ -60,13 +61,14 @@ def chart(series: Mapping[str, Points], *, title: str, unit: str) -> str:
         return f"{x:.1f},{y:.1f}"
 
     parts = [_axes(low, high, end, unit)]
-    for index, points in enumerate(series.values()):
-        shown = " ".join(place(p) for p in points if p[1] <= high or p[0] > 0)
-        parts.append(f'<polyline class="s{index % 8}" points="{shown}"/>')
-        parts += [
-            f'<circle class="s{index % 8}" cx="{x}" cy="{y}" r="3"/>'
-            for x, y in [place(points[-1]).split(",")]
-        ]
+    for index, (first, *others) in enumerate(series.values()):
+        colour = f"s{index % 8}"
+        for points in (*others, first):  # what is meant to be read lies on top
+            shown = " ".join(place(p) for p in points if p[1] <= high or p[0] > 0)
+            kind = colour if points is first else f"{colour} thin"
+            parts.append(f'<polyline class="{kind}" points="{shown}"/>')
+        x, y = place(first[-1]).split(",")
+        parts.append(f'<circle class="{colour}" cx="{x}" cy="{y}" r="3"/>')
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
         f"{''.join(parts)}</svg>"
@@ -82,13 +84,10 @@ def legend(names: Sequence[str]) -> str:
     return f'<p class="legend">{"".join(items)}</p>'
 
 
-def _range(series: Mapping[str, Points]) -> tuple[float, float]:
+def _range(curves: Sequence[Points]) -> tuple[float, float]:
     """Return the values to show: the first moments of a run are off the scale of what matters."""
     late = [
-        value
-        for points in series.values()
-        for seconds, value in points
-        if seconds >= 0.1 * points[-1][0]
+        value for points in curves for seconds, value in points if seconds >= 0.1 * points[-1][0]
     ]
     low, high = min(late), max(late)
     margin = 0.06 * (high - low) or 0.5

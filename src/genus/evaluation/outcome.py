@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from genus.evaluation.cache import write_atomic
+from genus.evaluation.curves import Points
 from genus.evaluation.fingerprint import check_same
 from genus.evaluation.provenance import DataReference
 from genus.evaluation.scoring import FORMAT, Evaluation, plain
@@ -57,18 +58,20 @@ class Row:
         reason: why it failed.
         curves: points (seconds of training, value) by name: "valid", minus the log-likelihood on
             the valid split in nats per dimension, or, of a model without one, "distance" of samples
-            from the valid split, and each player's loss.
+            from the valid split, and each player's loss. Of the first seed.
         repeats: the evaluations of all training seeds, of which the first is ``evaluation``.
         seeds: of which each of ``repeats`` is.
+        repeated_curves: the curves of all seeds after the first.
     """
 
     label: str
     kind: Literal["model", "control"]
     evaluation: Evaluation | None
     reason: str | None = None
-    curves: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
+    curves: Mapping[str, Points] = field(default_factory=dict)
     repeats: tuple[Evaluation, ...] = ()
     seeds: tuple[int, ...] = ()
+    repeated_curves: tuple[Mapping[str, Points], ...] = ()
 
     @property
     def runs(self) -> dict[str, Evaluation]:
@@ -78,6 +81,11 @@ class Row:
         named = zip(self.seeds, self.repeats, strict=True)
         return {f"{self.label}, seed {seed}": found for seed, found in named}
 
+    def curves_of(self, name: str) -> list[Points]:
+        """Return a curve of every seed that has one: more than one point."""
+        every = (curves.get(name, ()) for curves in (self.curves, *self.repeated_curves))
+        return [points for points in every if len(points) > 1]
+
     def to_json(self) -> dict[str, Any]:
         """Return the row as a dictionary."""
         found = None if self.evaluation is None else self.evaluation.to_json()
@@ -86,10 +94,15 @@ class Row:
             "kind": self.kind,
             "reason": self.reason,
             "evaluation": found,
-            "curves": {name: [list(p) for p in points] for name, points in self.curves.items()},
+            "curves": _as_lists(self.curves),
             "repeats": [found.to_json() for found in self.repeats[1:]],
+            "repeated_curves": [_as_lists(curves) for curves in self.repeated_curves],
             "seeds": list(self.seeds),
         }
+
+
+def _as_lists(curves: Mapping[str, Points]) -> dict[str, list[list[float]]]:
+    return {name: [list(point) for point in points] for name, points in curves.items()}
 
 
 @dataclass(frozen=True, eq=False)

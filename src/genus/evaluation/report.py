@@ -190,16 +190,16 @@ def _curves(comparison: Comparison) -> str:
     unit, factor = (f"bits/{entry}", 1 / math.log(2))
     if not discrete:
         unit, factor = f"nats/{entry}, negative", 1.0
-    scores: dict[str, Points] = {}
-    distances: dict[str, Points] = {}
+    scores: dict[str, list[Points]] = {}
+    distances: dict[str, list[Points]] = {}
     charts = []
     for row in comparison.rows:
-        points = row.curves.get("valid", ())
-        if len(points) > 1:
-            scores[row.label] = [(x, y * factor) for x, y in points]
-        if len(row.curves.get("distance", ())) > 1:
-            distances[row.label] = row.curves["distance"]
-        losses = {name: p for name, p in row.curves.items() if "/" in name and len(p) > 1}
+        if found := row.curves_of("valid"):
+            scores[row.label] = [[(x, y * factor) for x, y in points] for points in found]
+        if found := row.curves_of("distance"):
+            distances[row.label] = found
+        players = {name: row.curves_of(name) for name in row.curves if "/" in name}
+        losses = {name: found for name, found in players.items() if found}
         if losses:
             charts.append(_chart(losses, f"Losses of {row.label}", "loss"))
     if distances:
@@ -209,13 +209,16 @@ def _curves(comparison: Comparison) -> str:
         charts.insert(0, _chart(scores, "Likelihood on the valid split (bounds as bounds)", unit))
     if not charts:
         return ""
+    several = any(row.repeated_curves for row in comparison.rows)
+    seeds = " The thin lines are the other training seeds." if several else ""
     return (
         "<h2>Training</h2>\n<p>Lower is better for a likelihood and for a distance. The losses of "
-        f"two players that work against each other say little about quality.</p>\n{''.join(charts)}"
+        f"two players that work against each other say little about quality.{seeds}</p>\n"
+        f"{''.join(charts)}"
     )
 
 
-def _chart(series: dict[str, Points], title: str, unit: str) -> str:
+def _chart(series: dict[str, list[Points]], title: str, unit: str) -> str:
     return (
         f"<figure class='chart'><figcaption>{escape(title)}</figcaption>"
         f"{chart(series, title=title, unit=unit)}{legend(list(series))}</figure>"

@@ -61,6 +61,7 @@ figcaption { font-weight: 600; margin: 0.3rem 0; }
 .chart svg text { fill: var(--soft); font-size: 12px; }
 .chart svg line { stroke: var(--line); }
 .chart polyline { fill: none; stroke-width: 2; stroke-linejoin: round; }
+.chart polyline.thin { stroke-width: 1; stroke-opacity: 0.55; }
 .legend { margin: 0.2rem 0; font-size: 0.85rem; }
 .key { margin-right: 1rem; white-space: nowrap; }
 .key i {
