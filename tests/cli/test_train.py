@@ -166,6 +166,14 @@ def test_no_budget(cli):
     cli("train", *TINY).refused("there is no budget", "--time-budget 60s")
 
 
+def test_a_model_that_is_fitted_needs_no_budget(cli):
+    plan = ("gaussian-mixture", "--data", "wine", "--set", "components=2", "restarts=1")
+    alone = cli("train", *plan, "--out", "alone", "--json").json
+    given = cli("train", *plan, "--out", "given", "--steps", 1000, "--json").json
+    assert 1 < alone["steps"] < 1000
+    assert alone["valid"] == given["valid"]
+
+
 @pytest.mark.parametrize("budget", ["soon", "5x", "-5m", "0s", ""])
 def test_a_budget_that_is_no_duration(cli, budget):
     cli("train", *TINY, f"--time-budget={budget}").refused("--time-budget", "90s, 5m or 1h30m")

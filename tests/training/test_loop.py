@@ -343,9 +343,15 @@ def test_what_cannot_be_trained_is_refused_before_a_folder_is_made(tmp_path):
             train(make("toy-chain"), data, tmp_path / "run", TrainConfig(steps=1, device="cuda"))
     with pytest.raises(ConfigError, match="device='tpu' is not known"):
         train(make("toy-chain"), data, tmp_path / "run", TrainConfig(steps=1, device="tpu"))
-    with pytest.raises(ConfigError, match="a new run needs a TrainConfig"):
+    with pytest.raises(ConfigError, match="there is no budget"):
         train(make("toy-chain"), data, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_model_that_is_fitted_needs_no_options(tmp_path):
+    data = toy_data()
+    result = train(genus.create("independent", data.spec), data, tmp_path / "run")
+    assert result.steps == 1
 
 
 def test_a_model_without_a_name_is_refused(tmp_path):

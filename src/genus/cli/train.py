@@ -93,7 +93,7 @@ def _fresh(
     with problems.collect():
         sets = _options(cls, *chosen)
     with problems.collect():
-        config = train_config(options.given())
+        config = train_config(options.given(), cls)
     _check_batch(options, problems)
     if out is not None:
         problems.require(not _is_taken(out), _taken(out))
@@ -173,15 +173,16 @@ def _free(model: str, data: str) -> Path:
     return free_folder(runs.default_name(model, data))
 
 
-def train_config(values: dict[str, Any]) -> TrainConfig:
-    """Return a `TrainConfig`.
+def train_config(values: dict[str, Any], cls: type[Model] | None) -> TrainConfig:
+    """Return a `TrainConfig`; a model that is fitted needs no budget.
 
     Raises:
         ConfigError: values out of range, all of them at once.
     """
     from genus.training import TrainConfig
+    from genus.training.fitting import with_budget
 
-    return TrainConfig(**values)
+    return TrainConfig(**(values if cls is None else with_budget(values, cls)))
 
 
 def _suited(name: str, spec: Any, examples: int, sets: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,8 @@ class TrainOptions:
     """How to train; what is left out keeps the default of `genus.training.TrainConfig`.
 
     Args:
-        steps: Updates of the model; with --time-budget, whichever ends first.
+        steps: Updates of the model; with --time-budget, whichever ends first. A model that is
+            fitted needs neither.
         time_budget: Time of training: 90s, 5m, 1h30m.
         batch_size: Examples of one update, over all processes (the model's own).
         learning_rate: Step size of AdamW (the model's own).

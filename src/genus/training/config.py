@@ -13,6 +13,9 @@ from genus.errors import ConfigError, raise_all
 class TrainConfig:
     """The options of `genus.training.train`; at least one budget is needed.
 
+    A model that is fitted in closed form or by EM ends by itself, and `genus.training.train` takes
+    it without options.
+
     Args:
         steps: updates of the model; with a time budget, whichever ends first.
         time_budget: seconds of training. Evaluation, checkpoints and sample grids are not

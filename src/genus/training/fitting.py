@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
-from genus.capabilities import FitContext
+from genus.capabilities import FitContext, Fits, Trains, supports
 from genus.data.base import iterate
 from genus.spec import Batch
 from genus.training.loop import finish
@@ -16,6 +16,21 @@ if TYPE_CHECKING:
 
 _BATCH = 1024
 """Rows at once; statistics are sums, so the size does not change the result."""
+MOST_PASSES = 1_000_000
+"""Steps of a fit where nothing is said: it ends by itself long before."""
+
+
+def with_budget(options: Mapping[str, Any], model: object) -> dict[str, Any]:
+    """Return options of a `TrainConfig`, with steps for a model that needs to be given no budget.
+
+    Args:
+        options: by name; what is not among them is left to its default.
+        model: an instance or a class.
+    """
+    needless = supports(model, Fits) and not supports(model, Trains)
+    if needless and options.get("steps") is None and options.get("time_budget") is None:
+        return {**options, "steps": MOST_PASSES}
+    return dict(options)
 
 
 def fit(session: Session) -> None:

@@ -24,7 +24,7 @@ from genus.training.checkpoint import newest_valid, restore, save, set_aside
 from genus.training.config import TrainConfig
 from genus.training.engine import Engine, check_device, is_worker
 from genus.training.first_look import initialise
-from genus.training.fitting import fit
+from genus.training.fitting import fit, with_budget
 from genus.training.hooks import Hook
 from genus.training.interrupts import Interrupts, TrainingInterrupted
 from genus.training.launch import run_workers
@@ -89,7 +89,8 @@ def train(
         model: a registered model that trains by gradient or is fitted.
         data: what to train on; its Spec must be the model's, labels aside.
         out: the folder of the run; it must be empty or new, unless ``resume``.
-        config: budgets and options; may be left out when resuming.
+        config: budgets and options; may be left out when resuming, and for a model that is fitted
+            and so needs no budget.
         hooks: called besides the built-in ones; with several processes, in each of them.
         resume: go on from the newest sound checkpoint in ``out``.
         progress: show a bar; None shows one where stderr is a terminal.
@@ -121,9 +122,8 @@ def train(
     if resume and not folder.exists:
         raise CheckpointError(f"there is no run in {out} to resume; leave resume (--resume) out")
     if config is None:
-        if not resume:
-            raise ConfigError("a new run needs a TrainConfig with a budget, such as steps=1000")
-        config = folder.read_config().training
+        begun = folder.read_config().training if resume else None
+        config = begun or TrainConfig(**with_budget({}, model))
     check(model, data, config.processes)
     data = alternate(data) if model.spec.classes else data
     config = settled(config, model)
