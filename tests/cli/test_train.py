@@ -174,6 +174,10 @@ def test_a_model_that_is_fitted_needs_no_budget(cli):
     assert alone["valid"] == given["valid"]
 
 
+def test_options_without_any(cli):
+    cli("train", *TINY, "--steps", 1, "--set").refused("--set requires at least 1")
+
+
 @pytest.mark.parametrize("budget", ["soon", "5x", "-5m", "0s", ""])
 def test_a_budget_that_is_no_duration(cli, budget):
     cli("train", *TINY, f"--time-budget={budget}").refused("--time-budget", "90s, 5m or 1h30m")

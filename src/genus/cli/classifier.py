@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 MOST_SEEDS = 100
 """The most trials of each start."""
-Words = Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")]
+Words = Annotated[tuple[str, ...], Parameter(consume_multiple=1, negative="")]
 Rates = Annotated[
     tuple[float, ...],
-    Parameter(name="--learning-rate", consume_multiple=True, negative=""),
+    Parameter(name="--learning-rate", consume_multiple=1, negative=""),
 ]
 
 

@@ -15,7 +15,7 @@ from genus.errors import raise_all
 
 Set = Annotated[
     tuple[str, ...],
-    Parameter(name="--set", consume_multiple=True, negative="", show_default=False),
+    Parameter(name="--set", consume_multiple=1, negative="", show_default=False),
 ]
 """Options of a model: ``--set features=32 layers=4``."""
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
