@@ -148,7 +148,7 @@ def test_a_full_disk(forker, tmp_path):
     assert forker.train(out, model="toy-chain", config=CONFIG, **full) == 1
     said = log_of(out)
     assert "TrainingError: cannot write" in said
-    assert "free some space, or lower keep, then go on with resume=True (--resume)" in said
+    assert "free some space. A training run then goes on with resume=True (--resume)" in said
     assert newest_valid(out / "state").step == 3
     assert not has_temporaries(out)
     assert forker.train(out, model="toy-chain", config=CONFIG) == 0

@@ -41,7 +41,8 @@ def explained(path: Path) -> Iterator[None]:
         if error.errno in _FULL:
             raise TrainingError(
                 f"cannot write {path}: {os.strerror(error.errno)}. What was written before is "
-                "intact; free some space, or lower keep, then go on with resume=True (--resume)"
+                "intact; free some space. A training run then goes on with resume=True (--resume), "
+                "and takes less with a lower keep"
             ) from error
         if error.errno in _FORBIDDEN:
             raise CheckpointError(
