@@ -180,9 +180,12 @@ def train_config(values: dict[str, Any], cls: type[Model] | None) -> TrainConfig
         ConfigError: values out of range, all of them at once.
     """
     from genus.training import TrainConfig
-    from genus.training.fitting import with_budget
 
-    return TrainConfig(**(values if cls is None else with_budget(values, cls)))
+    if cls is not None:  # and so torch is loaded already
+        from genus.training.fitting import with_budget
+
+        values = with_budget(values, cls)
+    return TrainConfig(**values)
 
 
 def _suited(name: str, spec: Any, examples: int, sets: dict[str, Any]) -> dict[str, Any]:
