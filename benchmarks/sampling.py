@@ -11,8 +11,11 @@ small image naively and says how far its time is from that product.
 "bound" is the number of positions: no exact sampler whose steps add up to one pass gains more.
 "of a pass" says how near the stream is: 100% would be all positions in the time of one pass.
 
+With ``--device cuda`` a last column has the time of the same draws by a recorded walk, which is
+launched as one graph (`Autoregressive.recorded`); recording it comes before.
+
     python benchmarks/sampling.py [--threads 2] [--models gated-pixelcnn row-lstm] [--batch 1 16 64]
-        [--repeats 3] [--json] [--profile]
+        [--repeats 3] [--device cuda] [--json] [--profile]
 """
 
 from __future__ import annotations
@@ -50,6 +53,7 @@ class Row:
     streamed_spread: tuple[float, float]
     positions: int
     cache_bytes: int | None
+    recorded: float | None = None
 
     @property
     def naive(self) -> float:
@@ -66,13 +70,15 @@ def times(run: Callable[[], object], repeats: int, budget: float) -> list[float]
     while len(taken) < repeats and sum(taken) < budget:
         start = time.perf_counter()
         run()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()  # it returns before the work is done
         taken.append(time.perf_counter() - start)
     return taken
 
 
 def a_pass(model: Any, batch: int) -> Callable[[], object]:
     """Return one full pass over ``batch`` images, in the faster memory layout, warmed up."""
-    x = torch.randint(model.spec.levels, (batch, *model.spec.shape))
+    x = torch.randint(model.spec.levels, (batch, *model.spec.shape), device=model.device)
 
     def run() -> None:
         with torch.no_grad():
@@ -95,14 +101,27 @@ def cache_bytes(model: Any, batch: int) -> int | None:
         return None
     for _ in range(model.spec.dims):
         stream.next()
-        stream.push(torch.zeros(batch, dtype=torch.long))
+        stream.push(torch.zeros(batch, dtype=torch.long, device=model.device))
     return int(stream.cursor.bytes())
 
 
-def measure(name: str, options: dict[str, int], batch: int, repeats: int) -> Row:
+def recorded(model: Any, batch: int, repeats: int) -> float | None:
+    """Return the seconds of a draw by a recorded walk, or None on a processor."""
+    if model.device.type != "cuda":
+        return None
+    sampler = model.recorded(batch)
+
+    def draw() -> None:
+        sampler.sample(generator=torch.Generator().manual_seed(0))
+
+    draw()  # records
+    return statistics.median(times(draw, repeats, 120))
+
+
+def measure(name: str, options: dict[str, int], batch: int, repeats: int, device: str) -> Row:
     """Return the times of one model."""
     torch.manual_seed(0)
-    model = genus.create(name, SPEC, **options).eval()
+    model = genus.create(name, SPEC, **options).eval().to(device)
     run = a_pass(model, batch)
     memory = cache_bytes(model, batch)  # warms up as well
 
@@ -115,7 +134,8 @@ def measure(name: str, options: dict[str, int], batch: int, repeats: int) -> Row
         passes += times(run, 5, 10)
         draws += times(draw, 1, 120)
     forward, drawn = statistics.median(passes), statistics.median(draws)
-    return Row(name, options, batch, forward, drawn, (min(draws), max(draws)), SPEC.dims, memory)
+    spread, graph = (min(draws), max(draws)), recorded(model, batch, repeats)
+    return Row(name, options, batch, forward, drawn, spread, SPEC.dims, memory, graph)
 
 
 def check_extrapolation(repeats: int) -> tuple[float, float]:
@@ -154,10 +174,11 @@ def show(row: Row) -> None:
     """Print one line."""
     low, high = row.streamed_spread
     memory = "-" if row.cache_bytes is None else f"{row.cache_bytes / 2**20:.1f}"
+    graph = "" if row.recorded is None else f" {row.recorded:9.3f}"
     print(
         f"{row.model:22} {row.batch:5} {row.forward * 1e3:9.1f} {row.naive:9.1f} "
         f"{row.streamed:8.3f} {f'{low:.3f}-{high:.3f}':>14} {row.ratio:6.0f} {row.positions:6} "
-        f"{row.forward / row.streamed:9.0%} {memory:>9}",
+        f"{row.forward / row.streamed:9.0%} {memory:>9}{graph}",
         flush=True,
     )
 
@@ -183,13 +204,15 @@ def main() -> None:
     parser.add_argument("--models", nargs="*", help="by name; all where left out")
     parser.add_argument("--batch", nargs="*", type=int, default=[1, 16, 64])
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--device", default="cpu", help="cpu, or a GPU: cuda")
     parser.add_argument("--json", action="store_true", help="one object for each row")
     parser.add_argument("--profile", action="store_true", help="say where the time of one goes")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     say = sys.stderr if given.json else sys.stdout
     real, product = check_extrapolation(given.repeats)
-    print(f"{given.threads} threads, torch {torch.__version__}, 28x28, 2 levels", file=say)
+    place = torch.cuda.get_device_name(given.device) if given.device != "cpu" else "processor"
+    print(f"{place}, {given.threads} threads, torch {torch.__version__}, 28x28, 2 levels", file=say)
     print(
         f"naive drawing of small images: {real:.2f} s, pass times positions: {product:.2f} s "
         f"({product / real - 1:+.1%})",
@@ -200,11 +223,12 @@ def main() -> None:
     jobs += [(name, {}, batch) for name in names for batch in given.batch]
     print(
         f"{'':22} {'batch':>5} {'pass, ms':>9} {'naive, s':>9} {'stream,s':>8} {'least-most':>14} "
-        f"{'ratio':>6} {'bound':>6} {'of a pass':>9} {'cache,MiB':>9}",
+        f"{'ratio':>6} {'bound':>6} {'of a pass':>9} {'cache,MiB':>9}"
+        + (f" {'graph, s':>9}" if given.device != "cpu" else ""),
         file=say,
     )
     for number, job in enumerate(jobs):
-        row = measure(*job, given.repeats)
+        row = measure(*job, given.repeats, given.device)
         if given.json:
             extra = {"naive": row.naive, "ratio": row.ratio}
             print(json.dumps({**asdict(row), **extra}), flush=True)

@@ -16,6 +16,8 @@ from genus.capabilities import Completion, Objective, Stream
 from genus.distributions.likelihoods import Law, Likelihood
 from genus.families.base import DensityModel, check_temperature, evaluating
 from genus.families.completion import PARTICLES, CompletionMethod, complete
+from genus.families.recorded import RecordedSampler
+from genus.nn.host_numbers import HostNumbers
 from genus.random import Noise
 from genus.spec import Batch, Spec
 
@@ -37,6 +39,7 @@ class Autoregressive(DensityModel, abc.ABC):
     def __init__(self, spec: Spec, config: object = None) -> None:
         super().__init__(spec, config)
         self.likelihood = Likelihood("auto", spec)
+        self._order = HostNumbers()
 
     @abc.abstractmethod
     def parameters_of(self, u: Tensor, y: Tensor | None) -> Tensor:
@@ -79,6 +82,10 @@ class Autoregressive(DensityModel, abc.ABC):
         """
         index = torch.arange(self.spec.dims).view(self.spec.shape)
         return index.permute(1, 2, 0).flatten() if self.spec.is_image else index
+
+    def indices(self) -> list[int]:
+        """Return `order` as numbers of Python."""
+        return self._order.of(self.order())
 
     def objectives(self) -> tuple[Objective, ...]:
         """Return the one objective: the negative log-likelihood, in nats per dimension."""
@@ -148,11 +155,34 @@ class Autoregressive(DensityModel, abc.ABC):
         """
         return self._draw(y, u_BD, temperature, True)
 
-    @torch.no_grad()
+    def recorded(self, n: int, *, temperature: float = 1.0) -> RecordedSampler:
+        """Return what draws batches of ``n`` on a GPU, launching a whole walk at once.
+
+        Args:
+            n: samples of a batch.
+            temperature: divides every conditional's logits.
+
+        Raises:
+            ConfigError: the model is not on a GPU, or a number that cannot be used.
+        """
+        check_temperature(temperature)
+        return RecordedSampler(self, n, temperature=temperature)
+
     def _draw(
         self, labels: Tensor | None, u_BD: Tensor, temperature: float, streaming: bool
     ) -> Tensor:
         """Return an example for each row of noise, as `fill` does where nothing is known."""
+        return self.in_place(self.walk(labels, u_BD, temperature, streaming))
+
+    @torch.no_grad()
+    def walk(
+        self,
+        labels: Tensor | None,
+        u_BD: Tensor,
+        temperature: float = 1.0,
+        streaming: bool = True,
+    ) -> Tensor:
+        """Return the entries ``(B, D)``, in order, that each row of noise stands for."""
         drawn: list[Tensor] = []
         with evaluating(self):
             stream = (self.stream if streaming else self.recompute)(len(u_BD), labels)
@@ -160,8 +190,11 @@ class Autoregressive(DensityModel, abc.ABC):
                 law = stream.next()
                 drawn.append((law if temperature == 1 else law.tempered(temperature)).icdf(u_B))
                 stream.push(drawn[-1])
-        in_order_BD = torch.stack(drawn, 1)
-        return in_order_BD[:, self.order().argsort()].view(len(u_BD), *self.spec.shape)
+        return torch.stack(drawn, 1)
+
+    def in_place(self, x_BD: Tensor) -> Tensor:
+        """Return examples ``(B, *shape)`` of entries that are in order."""
+        return x_BD[:, self.order().argsort()].view(len(x_BD), *self.spec.shape)
 
     def complete(
         self,
@@ -246,7 +279,7 @@ class Autoregressive(DensityModel, abc.ABC):
         log_prob_B = u_BD.new_zeros(len(x))
         with evaluating(self):
             stream = (self.stream if streaming else self.recompute)(len(x), labels)
-            for t, index in enumerate(self.order().tolist()):
+            for t, index in enumerate(self.indices()):
                 law = stream.next().tempered(temperature)
                 value = torch.where(
                     known_BD[:, index], x_BD[:, index], law.icdf(u_BD[:, t]).to(x_BD)
@@ -268,7 +301,7 @@ class RecomputingStream:
 
     def __init__(self, model: Autoregressive, n: int, y: Tensor | None) -> None:
         self.model, self.y, self.position = model, y, 0
-        self.indices = model.order().tolist()
+        self.indices = model.indices()
         dtype = torch.long if model.spec.levels else model.dtype
         self.x_BD = torch.zeros(n, model.spec.dims, dtype=dtype, device=model.device)
 

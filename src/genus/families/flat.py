@@ -201,7 +201,7 @@ class FlatStream:
 
     def __init__(self, model: FlatAutoregressive, steps: Steps, y: Tensor | None) -> None:
         self.model, self.steps, self.y, self.position = model, steps, y, 0
-        self.indices = model.order().tolist()
+        self.indices = model.indices()
         self.biases_YP = model.bias_YDP.detach().unbind(1)
 
     def next(self) -> Law:

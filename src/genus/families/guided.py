@@ -38,7 +38,7 @@ class GuidedStream:
     ) -> None:
         self.scale, self.begin, self.y = scale, begin, y
         self.first = small.stream(n, y)
-        self.indices, self.position = small.order().tolist(), 0
+        self.indices, self.position = small.indices(), 0
         shape = (n, *small.spec.shape)
         self.x_BChw = torch.zeros(shape, dtype=torch.long, device=small.device)
         self.second: PixelStream | None = None

@@ -143,7 +143,7 @@ class Cursor:
         rows_BFRW = self._memory[key]
         if self.enters(key):
             rows_BFRW[:, :, :-1] = rows_BFRW[:, :, 1:].clone()
-            rows_BFRW[:, :, -1] = 0
+            rows_BFRW[:, :, -1].zero_()
         return rows_BFRW
 
     def put(self, key: Hashable, x_BF: Tensor, side: int = 0) -> Tensor:

@@ -206,7 +206,9 @@ class GatedStack(nn.ModuleList):
 
     def _sizes(self, like: Tensor) -> Tensor:
         """Return by what both parts of a gate are multiplied, ``(G,)``."""
-        return like.new_tensor([2.0, 1.0]).repeat_interleave(self.features)
+        sizes_G = like.new_ones(self.gates)
+        sizes_G[: self.features].mul_(2)
+        return sizes_G
 
     def _row_biases(self, layer: Any, y_B: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return what is added to the gates of either stack, ``(G,)`` or ``(B, G)``."""

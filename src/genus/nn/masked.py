@@ -13,11 +13,14 @@ References:
 from __future__ import annotations
 
 import copy
+from bisect import bisect_left, bisect_right
 from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from genus.nn.host_numbers import HostNumbers
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -51,10 +54,16 @@ class MaskedLinear(nn.Module):
         self.weight = nn.Parameter(torch.zeros(outputs, width, inputs, features))
         self.register_buffer("since_I", torch.zeros(inputs, dtype=torch.long))
         self.register_buffer("until_O", torch.zeros(outputs, dtype=torch.long))
+        self._since, self._until = HostNumbers(), HostNumbers()
 
     def connect(self, since_I: Tensor, until_O: Tensor) -> None:
         """Set the times of inputs and outputs."""
         self.since_I, self.until_O = since_I, until_O
+        self._since, self._until = HostNumbers(), HostNumbers()
+
+    def times(self) -> tuple[list[int], list[int]]:
+        """Return the times of inputs and of outputs, each in rising order."""
+        return sorted(self._since.of(self.since_I)), sorted(self._until.of(self.until_O))
 
     @property
     def mask(self) -> Tensor:
@@ -90,19 +99,18 @@ class LayerSteps:
     """
 
     def __init__(self, layer: MaskedLinear, steps: int) -> None:
-        since_I, by_since_I = layer.since_I.sort(stable=True)
-        until_O, self.sorted_O = layer.until_O.sort(stable=True)
+        by_since_I = layer.since_I.argsort(stable=True)
+        self.sorted_O = layer.until_O.argsort(stable=True)
         self.width, features = layer.weight.shape[1], layer.weight.shape[3]
         weight_OPIE = layer.weight.detach()[self.sorted_O][:, :, by_since_I]
         weight_PN = weight_OPIE.flatten(0, 1).flatten(1)
-        times = torch.arange(-1, steps, device=since_I.device)
-        known = (torch.searchsorted(since_I, times, right=True) * features).tolist()
-        first = torch.searchsorted(until_O, times).tolist()
-        last = torch.searchsorted(until_O, times, right=True).tolist()
-        self._blocks = [
-            (slice(a, b), n, weight_PN[a * self.width : b * self.width, :n])
-            for a, b, n in zip(first, last, known, strict=True)
-        ]
+        since, until = layer.times()
+        self._blocks = []
+        for time in range(-1, steps):
+            first, last = bisect_left(until, time), bisect_right(until, time)
+            known = bisect_right(since, time) * features
+            block_PN = weight_PN[first * self.width : last * self.width, :known]
+            self._blocks.append((slice(first, last), known, block_PN))
 
     def due(self, time: int) -> slice:
         """Return which outputs, sorted by time, are ready at a time and not before."""

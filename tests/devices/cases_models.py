@@ -1,0 +1,133 @@
+"""Every model keeps to the device that it is on: each verb there, as on the processor."""
+
+from inspect import signature
+
+import pytest
+import torch
+from pretended import DEVICE, pretended
+
+import genus
+from genus.capabilities import Fits, Trains, supports
+from genus.errors import SpecError
+from genus.random import BatchNoise
+from genus.registry import list_models
+from genus.spec import Batch, Spec
+
+SPECS = {
+    "image": Spec(shape=(2, 4, 4), levels=3, classes=3),
+    "binary": Spec(shape=(1, 4, 4), levels=2),
+    "vector": Spec(shape=(4,), levels=3),
+    "real": Spec(shape=(4,), classes=2),
+}
+N = 12
+
+
+def example(spec):
+    seeded = torch.Generator().manual_seed(0)
+    size = (N, *spec.shape)
+    x = torch.randint(spec.levels, size, generator=seeded) if spec.levels else None
+    x = torch.randn(size, generator=seeded) if x is None else x
+    y = torch.arange(N) % spec.classes if spec.classes else None
+    return Batch(x, y)
+
+
+def cases():
+    for name, cls in sorted(list_models().items()):
+        for word, spec in SPECS.items():
+            try:
+                cls.check_spec(spec)
+            except SpecError:
+                continue
+            yield pytest.param(name, spec, id=f"{name}-{word}")
+
+
+def moved(batch, device):
+    return Batch(batch.x.to(device), None if batch.y is None else batch.y.to(device))
+
+
+def learn(model, batch):
+    """Learn from one batch; return the loss of each player, or what the fit came to."""
+    if supports(model, Fits):
+        model.fit(lambda: [batch])
+        return []
+    assert supports(model, Trains)
+    if hasattr(model, "initialise"):
+        model.initialise(batch)
+    model.train()
+    losses = []
+    for objective in model.objectives():
+        seeded, place = torch.Generator().manual_seed(0), batch.x.device
+        noise = BatchNoise(N, seeded, device=place, dtype=model.dtype)
+        loss = objective.loss(batch, noise)["loss"]
+        loss.backward()
+        assert loss.device == place
+        gradients = [p.grad.double().norm() for p in objective.parameters if p.grad is not None]
+        losses += [loss.item(), sum(norm.item() for norm in gradients)]
+    return losses
+
+
+def verbs(model, batch):
+    """Return what each verb that a model has says, as one number or tensor of the processor."""
+    spec, x, y = model.spec, batch.x, batch.y
+    flat = torch.arange(spec.dims, device=x.device).view(spec.shape)
+    half = spec.dims // 2
+
+    def seeded():
+        return torch.Generator().manual_seed(1)
+
+    def complete(known):
+        few = {"particles": 4} if "particles" in signature(model.complete).parameters else {}
+        return model.complete(x[:4], known, generator=seeded(), **few).x
+
+    labels = {} if spec.classes is None else {"y": torch.arange(3) % spec.classes}
+    every = {
+        "sample": lambda: model.sample(3, generator=seeded(), **labels),
+        "log_prob": lambda: model.log_prob(x, y),
+        "conditionals": lambda: model.conditionals(x, y).log_prob(x),
+        "elbo": lambda: model.elbo(x, y).kl,
+        "iwae": lambda: model.iwae(x, 2, generator=seeded()),
+        "features": lambda: model.features(x),
+        "complete": lambda: complete(flat < half),
+        "complete the first": lambda: complete(flat >= half),
+        "class_log_prob": lambda: model.class_log_prob(x),
+        "free_energy": lambda: model.free_energy(x),
+        "gibbs": lambda: model.gibbs(x, generator=seeded()),
+        "log_partition": lambda: (
+            model.log_partition(chains=4, steps=5, generator=seeded()).estimate
+        ),
+        "free_energy_bound": lambda: model.free_energy_bound(x, 2, generator=seeded()),
+        "score": lambda: model.score(x, y),
+        "marginal_log_prob": lambda: model.marginal_log_prob(x, (flat < half).expand_as(x)),
+        "viterbi": lambda: torch.cat([part.flatten() for part in model.viterbi(x)]),
+    }
+    for verb, say in every.items():
+        if hasattr(model, verb.split()[0]) and (verb != "class_log_prob" or spec.classes):
+            try:
+                yield verb, torch.as_tensor(say()).detach().cpu()
+            except SpecError as reason:
+                yield verb, str(reason)
+
+
+@pytest.mark.parametrize(("name", "spec"), list(cases()))
+def test_a_model_does_the_same_on_the_device(name, spec):
+    batch, said = example(spec), []
+    for on_the_device in (False, True):
+        torch.manual_seed(0)
+        model = genus.create(name, spec, **list_models()[name].tiny).double()
+        if not on_the_device:
+            losses = learn(model, batch)
+            said.append((losses, dict(verbs(model.eval(), batch))))
+            continue
+        with pretended():
+            there = moved(batch, DEVICE)
+            losses = learn(model.to(DEVICE), there)
+            said.append((losses, dict(verbs(model.eval(), there))))
+    (wanted_losses, wanted), (losses, got) = said
+    assert losses == pytest.approx(wanted_losses, rel=1e-8)
+    assert got.keys() == wanted.keys()
+    assert got
+    for verb, value in wanted.items():
+        if isinstance(value, str):
+            assert got[verb] == value
+        else:
+            torch.testing.assert_close(got[verb], value, rtol=1e-8, atol=1e-8, msg=verb)

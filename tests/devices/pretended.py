@@ -1,0 +1,205 @@
+"""A second device where there is none: tensors that claim to lie on it.
+
+They hold a tensor of the processor, and what is computed between them is computed there, with the
+same values. What mixes the two places is refused as a GPU refuses it. So a machine without a GPU
+can still say whether a model, a training run or an evaluation keeps to one device.
+
+What it cannot say: whether a GPU's own kernels agree, how fast they are, or what NCCL does.
+
+Registering a device changes what torch says about the machine, for as long as the process lives;
+import this in a process of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
+from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
+
+
+class Backend:
+    """What torch asks of a backend."""
+
+    @staticmethod
+    def is_available() -> bool:
+        return True
+
+    @staticmethod
+    def device_count() -> int:
+        return 1
+
+    @staticmethod
+    def current_device() -> int:
+        return 0
+
+    @staticmethod
+    def get_amp_supported_dtype() -> list[torch.dtype]:
+        return [torch.bfloat16]
+
+    @staticmethod
+    def _is_in_bad_fork() -> bool:
+        return False
+
+    @staticmethod
+    def manual_seed_all(seed: int) -> None:
+        """Nothing is drawn here by a state of its own."""
+
+
+NAME = "pretended"
+_setup_privateuseone_for_python_backend(NAME, Backend())
+DEVICE = torch.device(NAME, 0)
+
+FROM_THE_PROCESSOR = {"aten::index", "aten::index_put_", "aten::_index_put_impl_"}
+"""Operations that a GPU runs with indices, and them alone, on the processor."""
+SAYS_A_NUMBER = {"aten::_local_scalar_dense", "aten::equal"}
+CROSSINGS: list[str] = []
+"""What has been carried from one place to the other, or waited for, in order."""
+
+
+class Pretended(Tensor):
+    """A tensor that says it lies on the device."""
+
+    inner: Tensor
+    __torch_function__ = torch._C._disabled_torch_function_impl
+
+    @staticmethod
+    def __new__(cls, inner: Tensor) -> Pretended:
+        tensor = Tensor._make_wrapper_subclass(
+            cls,
+            inner.shape,
+            strides=inner.stride(),
+            storage_offset=inner.storage_offset(),
+            dtype=inner.dtype,
+            device=DEVICE,
+        )
+        tensor.inner = inner
+        return tensor
+
+    def __repr__(self) -> str:
+        return f"Pretended({self.inner!r})"
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return run(func, args, kwargs or {})
+
+
+def wrapped(tensor: Tensor) -> Tensor:
+    """Return a tensor as one on the device."""
+    return tensor if isinstance(tensor, Pretended) else Pretended(tensor)
+
+
+def unwrapped(tree: Any) -> Any:
+    """Return arguments with the tensors of the processor that those on the device hold."""
+    return tree_map_only(Pretended, lambda tensor: tensor.inner, tree)
+
+
+def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Run one operation where its arguments lie, or where it was asked to put its result."""
+    name = func._schema.name
+    tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+    here = any(isinstance(tensor, Pretended) for tensor in tensors)
+    asked = kwargs.get("device")
+    to = here if asked is None else torch.device(asked).type == NAME
+    if asked is not None:
+        kwargs = {**kwargs, "device": torch.device("cpu")}
+    if here and name not in ("aten::_to_copy", "aten::copy_"):
+        check_places(name, tensors)
+    if crosses(name, tensors, to):
+        CROSSINGS.append(name)
+    inside, options = unwrapped((args, kwargs))
+    out = func(*inside, **options)
+    if name in SAYS_A_NUMBER:
+        return out
+    if to:
+        out = tree_map_only(Tensor, wrapped, out)
+    return return_and_correct_aliasing(func, args, kwargs, out) if here and to else out
+
+
+def check_places(name: str, tensors: list[Tensor]) -> None:
+    """Raise what torch raises where the tensors of an operation lie in two places."""
+    for tensor in tensors:
+        is_index = name in FROM_THE_PROCESSOR and not tensor.is_floating_point()
+        if not (isinstance(tensor, Pretended) or tensor.dim() == 0 or is_index):
+            raise RuntimeError(
+                f"Expected all tensors to be on the same device: {name} got one of "
+                f"{tuple(tensor.shape)} from the processor"
+            )
+
+
+def crosses(name: str, tensors: list[Tensor], to: bool) -> bool:
+    """Return whether an operation carries anything but a number from one place to the other."""
+    here = {isinstance(tensor, Pretended) for tensor in tensors if tensor.dim() > 0}
+    carries = name in ("aten::_to_copy", "aten::copy_") and here == {not to}
+    asks = name in SAYS_A_NUMBER and any(isinstance(tensor, Pretended) for tensor in tensors)
+    return carries or len(here) > 1 or asks
+
+
+class Operations(TorchDispatchMode):
+    """Sees to what is made on the device, or moved there, by arguments that are elsewhere."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return run(func, args, kwargs or {})
+
+
+class Functions(TorchFunctionMode):
+    """Does what torch does above its operations, out of sight of `Operations`."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        options = dict(kwargs or {})
+        if func in (torch.tensor, torch.as_tensor) or func is Tensor.new_tensor:
+            device = options.pop("device", None)
+            if func is Tensor.new_tensor:
+                like, *args = args
+                options.setdefault("dtype", like.dtype)
+                device, func = device or like.device, torch.tensor
+            made = func(*args, **options)
+            return made if device is None else made.to(device)
+        if func is Tensor.tolist and isinstance(args[0], Pretended):
+            CROSSINGS.append("tolist")
+            return args[0].inner.tolist()
+        if func in (torch._VF.lstm_cell, torch.lstm_cell):
+            return lstm_cell(*args)
+        if func is torch.lstm:
+            return lstm(*args)
+        return func(*args, **options)
+
+
+def lstm_cell(
+    x: Tensor, state: Any, of_x: Tensor, of_h: Tensor, bias_x: Any = None, bias_h: Any = None
+) -> tuple[Tensor, Tensor]:
+    """Return what torch does in one operation, which is another one on each device."""
+    gates = x @ of_x.T + state[0] @ of_h.T
+    if bias_x is not None:
+        gates = gates + bias_x + bias_h
+    i, f, g, o = gates.chunk(4, 1)
+    c = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
+    return o.sigmoid() * c.tanh(), c
+
+
+def lstm(x: Tensor, start: Any, weights: Any, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the states of one layer over sequences, the batch first."""
+    h, c = (part[0] for part in start)
+    states = []
+    for x_t in x.unbind(1):
+        h, c = lstm_cell(x_t, (h, c), *weights)
+        states.append(h)
+    return torch.stack(states, 1), h, c
+
+
+@contextmanager
+def pretended() -> Iterator[torch.device]:
+    """Give a device that is not there."""
+    # A module that is moved would swap the outside of its tensors only, and keep what they hold.
+    torch.__future__.set_overwrite_module_params_on_conversion(True)
+    try:
+        with Operations(), Functions():
+            yield DEVICE
+    finally:
+        torch.__future__.set_overwrite_module_params_on_conversion(False)

@@ -1,0 +1,114 @@
+"""Runs the cases of the pretended device in processes of their own, and all else on a real one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from taped import tape
+
+import genus
+from genus.errors import ConfigError
+from genus.families.recorded import RecordedSampler
+from genus.spec import Spec
+
+HERE = Path(__file__).parent
+SPEC = Spec(shape=(1, 4, 5), levels=2, classes=3)
+
+
+def run_cases(name, chosen=""):
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "", name]
+    result = subprocess.run(
+        [*command, "-k", chosen],
+        cwd=HERE,
+        env={**os.environ, "GENUS_PRETENDED": "1", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout[-8000:] + result.stderr[-2000:]
+
+
+def test_the_pretended_device():
+    run_cases("cases_device.py")
+
+
+def test_a_walk_is_recorded_on_it():
+    run_cases("cases_recording.py", "image or captured")
+
+
+@pytest.mark.exhaustive
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("name", "chosen"),
+    [
+        ("cases_recording.py", "binary or vector"),
+        ("cases_models.py", "image or real"),
+        ("cases_models.py", "binary or vector"),
+        ("cases_training.py", ""),
+        ("cases_evaluation.py", ""),
+    ],
+)
+def test_every_model_on_it(name, chosen):
+    run_cases(name, chosen)
+
+
+@pytest.mark.parametrize("name", ["gated-pixelcnn", "nade"])
+def test_a_recording_draws_what_the_model_draws(name):
+    torch.manual_seed(0)
+    model = genus.create(name, SPEC)
+    sampler, generator = RecordedSampler(model, 4, recorder=tape), torch.Generator().manual_seed(3)
+    twin = torch.Generator().manual_seed(3)
+    kept = []
+    for _ in range(3):
+        kept.append((sampler.sample(generator=generator), model.sample(4, generator=twin)))
+    for got, wanted in kept:  # a later batch has not overwritten them
+        assert torch.equal(got, wanted)
+    y = torch.tensor([2, 0, 1, 1])
+    got = sampler.sample(y=y, generator=torch.Generator().manual_seed(5))
+    assert torch.equal(got, model.sample(4, y=y, generator=torch.Generator().manual_seed(5)))
+
+
+def test_a_recording_has_its_temperature():
+    torch.manual_seed(0)
+    model = genus.create("made", SPEC)
+    sampler = RecordedSampler(model, 8, temperature=0.3, recorder=tape)
+    seed = torch.Generator().manual_seed
+    for number in range(2):
+        wanted = model.sample(8, temperature=0.3, generator=seed(number))
+        assert torch.equal(sampler.sample(generator=seed(number)), wanted)
+    assert not torch.equal(wanted, model.sample(8, generator=seed(1)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((4,), r"on a GPU only, and the model is on cpu: call sample\(\)"),
+        ((0,), "on a GPU only"),
+    ],
+)
+def test_a_processor_records_nothing(arguments, words):
+    with pytest.raises(ConfigError, match=words):
+        genus.create("gated-pixelcnn", SPEC).recorded(*arguments)
+
+
+def test_what_cannot_be_recorded_says_why():
+    model = genus.create("nade", Spec(shape=(3,)))
+    with pytest.raises(ConfigError, match=r"mixture of Gaussians .* cannot be recorded"):
+        RecordedSampler(model, 4, recorder=tape)
+    with pytest.raises(ConfigError, match="n=0 must be at least 1"):
+        RecordedSampler(genus.create("nade", SPEC), 0, recorder=tape)
+    with pytest.raises(ConfigError, match="temperature"):
+        genus.create("nade", SPEC).recorded(4, temperature=0.0)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")
+@pytest.mark.parametrize("name", ["gated-pixelcnn", "pixelcnn++", "pixel-transformer", "row-lstm"])
+def test_a_graph_draws_what_the_model_draws(name):
+    torch.manual_seed(0)
+    model = genus.create(name, SPEC).cuda()
+    sampler, generator = model.recorded(4), torch.Generator().manual_seed(3)
+    twin = torch.Generator().manual_seed(3)
+    for _ in range(3):
+        assert torch.equal(sampler.sample(generator=generator), model.sample(4, generator=twin))
