@@ -95,6 +95,8 @@ def test_a_model_without_likelihood_says_so(cli):
         (("--samples", 10**9), "--samples 1,000,000,000 must be at most 100,000"),
         (("--seed", 2**64), "--seed 18,446,744,073,709,551,616 must be at most"),
         (("--sample-budget", 0), "--sample-budget 0.0 must be at least 0.1"),
+        (("--device", "gpu"), "device='gpu' is not known; choose auto, cpu, cuda or cuda:0"),
+        (("--device", "cuda:97"), "device='cuda:97' was asked for, but torch"),
         (("--smaples", 3), "Did you mean --samples?"),
     ],
 )

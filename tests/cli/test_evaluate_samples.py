@@ -95,6 +95,7 @@ def test_data_of_ones_own_are_read_with_their_options(cli, place, tmp_path):
         (("copies", "--against", "digits", "--split", "tset"), "did you mean test?"),
         (("copies", "--against", "digits", "--k", 8), "--k is for a run"),
         (("copies", "--against", "digits", "--sample-budget", 8), "nothing is drawn"),
+        (("copies", "--against", "digits", "--device", "auto"), "--device is for a run"),
         (("copies", "--against", "digits", "--samples", 3), "--samples 3 must be at least 6"),
         (("copies", "--against", "digits", "--samples", 500), "120 samples, but 500 are needed"),
         (("copies", "--against", "digits", "--size", 8), "--size cannot be used with digits"),

@@ -131,6 +131,7 @@ def test_a_failed_write_leaves_the_old_file(cli, run):
         (("--class", 10), ("--class 10 must be at most 9; the run knows 10 classes",)),
         (("-o", "x.jpg"), ("x.jpg must end with .png, .npy, .npz",)),
         (("-o", "no/x.png"), ("the folder no does not exist; make it first",)),
+        (("--device", "cuda:97", "-n", 0), ("device='cuda:97' was asked for, but torch", "-n 0")),
         (("-n", 0, "--temperature", 0, "-o", "x.jpg"), ("-n 0", "--temperature 0.0", "x.jpg")),
     ],
 )

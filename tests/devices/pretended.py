@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor
@@ -199,7 +200,8 @@ def pretended() -> Iterator[torch.device]:
     # A module that is moved would swap the outside of its tensors only, and keep what they hold.
     torch.__future__.set_overwrite_module_params_on_conversion(True)
     try:
-        with Operations(), Functions():
+        # Inference mode hides operations from `Operations`; without gradients they are the same.
+        with mock.patch("torch.inference_mode", torch.no_grad), Operations(), Functions():
             yield DEVICE
     finally:
         torch.__future__.set_overwrite_module_params_on_conversion(False)

@@ -48,6 +48,7 @@ def test_a_walk_is_recorded_on_it():
         ("cases_models.py", "binary or vector"),
         ("cases_training.py", ""),
         ("cases_evaluation.py", ""),
+        ("cases_commands.py", ""),
     ],
 )
 def test_every_model_on_it(name, chosen):

@@ -12,7 +12,15 @@ from genus.cli import datasets, output, runs
 from genus.cli.datasets import DataOptions
 from genus.cli.errors import Problems, UsageError, hinted
 from genus.cli.evaluation_output import print_evaluation
-from genus.cli.options import Flag, check_output, check_seed, check_temperature, decimals, within
+from genus.cli.options import (
+    Flag,
+    check_device,
+    check_output,
+    check_seed,
+    check_temperature,
+    decimals,
+    within,
+)
 
 if TYPE_CHECKING:
     from genus.data import DataSet
@@ -38,6 +46,7 @@ def evaluate(
     inception: Flag = False,
     neighbours: Path | None = None,
     seed: int = 0,
+    device: str = "cpu",
     reading: DataOptions = datasets.PLAIN,
     force: Flag = False,
     json: output.Json = False,
@@ -56,27 +65,29 @@ def evaluate(
         inception: Add Inception features (FID); takes torch-fidelity, which you install.
         neighbours: A .png to write, of the samples that lean most to the training data.
         seed: Seed of samples and bounds.
+        device: Where a run is scored and draws: auto, cpu, cuda or cuda:1.
         reading: How the data are read; of a run, --data-root only.
         force: Replace that file if it exists.
         json: Print JSON to stdout.
     """
     _check_neighbours(neighbours, samples, temperatures, force)
     if against is not None:
-        _check_given(run, k, samples, sample_budget, temperatures, seed)
+        _check_given(run, k, samples, sample_budget, temperatures, seed, device)
         _evaluate_given(run, against, reading, split, samples, inception, neighbours, seed, json)
         return
     _check_is_run(run)
     runs.read(run)
-    _check(k, samples, sample_budget, inception, seed, reading)
+    _check(k, samples, sample_budget, inception, seed, device, reading)
     judging = (samples, sample_budget, inception, seed, json)
     if temperatures is not None:
-        _evaluate_sweep(run, reading, split, temperatures, *judging)
+        _evaluate_sweep(run, device, reading, split, temperatures, *judging)
     else:
-        _evaluate_run(run, reading, split, k, neighbours, *judging)
+        _evaluate_run(run, device, reading, split, k, neighbours, *judging)
 
 
 def _evaluate_run(
     run: Path,
+    device: str,
     reading: DataOptions,
     split: str,
     k: int,
@@ -95,7 +106,7 @@ def _evaluate_run(
     from genus.evaluation.doubts import troubles
     from genus.training import RunFolder, load
 
-    manifest, model = RunFolder(run).read_manifest(), load(run)
+    manifest, model = RunFolder(run).read_manifest(), load(run, device)
     if neighbours is not None and not supports(model, Samples):
         raise UsageError(f"--neighbours: {model.name} draws no samples; leave it out")
     found = judge(
@@ -129,6 +140,7 @@ def _data_of(run: Path, reading: DataOptions, split: str) -> DataSet:
 
 def _evaluate_sweep(
     run: Path,
+    device: str,
     reading: DataOptions,
     split: str,
     temperatures: str,
@@ -152,7 +164,7 @@ def _evaluate_sweep(
     from genus.training import load
 
     found = sweep(
-        load(run),
+        load(run, device),
         data,
         points,
         split=split,
@@ -286,7 +298,13 @@ def _check_is_run(path: Path) -> None:
 
 
 def _check_given(
-    path: Path, k: int, samples: int | None, budget: float, temperatures: str | None, seed: int
+    path: Path,
+    k: int,
+    samples: int | None,
+    budget: float,
+    temperatures: str | None,
+    seed: int,
+    device: str,
 ) -> None:
     if (path / "config.json").is_file():
         raise hinted(
@@ -307,6 +325,7 @@ def _check_given(
     problems.require(k == K, f"--k {alone}: samples have no likelihood")
     problems.require(budget == BUDGET, f"--sample-budget {alone}: nothing is drawn")
     problems.require(temperatures is None, f"--temperatures {alone}: nothing is drawn")
+    problems.require(device == "cpu", f"--device {alone}: no model is run")
     problems.raise_any("cannot evaluate:")
 
 
@@ -316,6 +335,7 @@ def _check(
     budget: float,
     inception: bool,
     seed: int,
+    device: str,
     reading: DataOptions,
 ) -> None:
     problems = Problems()
@@ -327,6 +347,8 @@ def _check(
     )
     with problems.collect():
         check_seed(seed)
+    with problems.collect():
+        check_device(device)
     with problems.collect():
         within(budget, 0.1, 86_400, "--sample-budget", "it is in seconds")
     with problems.collect():

@@ -52,6 +52,18 @@ def duration(text: str, option: str = "--time-budget") -> float:
     return total
 
 
+def check_device(name: str) -> None:
+    """Check that a device is there, where one is asked for.
+
+    Raises:
+        ConfigError: it is not known, or not there.
+    """
+    if name != "cpu":  # which is always there, and needs no torch to say so
+        from genus.training.engine import find_device
+
+        find_device(name)
+
+
 def assignments(words: Sequence[str], option: str = "--set") -> dict[str, str]:
     """Return the options that ``key=value`` words set.
 

@@ -12,7 +12,15 @@ from cyclopts import Parameter
 from genus.cli import conditions, output, runs
 from genus.cli.conditions import Conditions, ImageOptions
 from genus.cli.errors import Problems, UsageError
-from genus.cli.options import Flag, Out, check_output, check_seed, check_temperature, within
+from genus.cli.options import (
+    Flag,
+    Out,
+    check_device,
+    check_output,
+    check_seed,
+    check_temperature,
+    within,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,6 +44,7 @@ def sample(
     temperature: float = 1.0,
     class_: Annotated[int | None, Parameter(name="--class")] = None,
     images: ImageOptions = conditions.PLAIN,
+    device: str = "cpu",
     force: Flag = False,
     json: output.Json = False,
 ) -> None:
@@ -51,14 +60,15 @@ def sample(
         temperature: Below 1 safer samples, above 1 wilder ones; 1 is the model itself.
         class_: Draw this class only; for runs trained with --conditional.
         images: What samples are made from.
+        device: Where to draw: auto, cpu, cuda or cuda:1.
         force: Replace the file if it exists.
         json: Print JSON to stdout.
     """
     folder = runs.run_folder(run)
-    _check(n, seed, temperature, out, animate, images, force)
+    _check(n, seed, temperature, out, animate, images, device, force)
     from genus.training import load
 
-    model = load(folder)
+    model = load(folder, device)
     path = out or (None if animate else _default_name(folder, model.spec))
     _check_fitting(model, n, path, animate, images, force)
     y, given = labels(n, class_, model.spec), None
@@ -84,6 +94,7 @@ def _check(
     out: Path | None,
     animate: Path | None,
     images: ImageOptions,
+    device: str,
     force: bool,
 ) -> None:
     """Check all that can be checked before the run is loaded."""
@@ -103,6 +114,8 @@ def _check(
         check_seed(seed)
     with problems.collect():
         check_temperature(temperature)
+    with problems.collect():
+        check_device(device)
     if out is not None:
         with problems.collect():
             check_output(out, force)

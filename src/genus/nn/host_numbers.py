@@ -25,6 +25,8 @@ class HostNumbers:
 
     def of(self, tensor: Tensor) -> list[int]:
         """Return the numbers of a tensor of integers; the list is not to be written to."""
+        if tensor.is_inference():  # does not know whether it has changed
+            return tensor.tolist()
         if tensor is not self._tensor or tensor._version != self._version:
             self._numbers = tensor.tolist()
             self._tensor, self._version = tensor, tensor._version

@@ -33,7 +33,7 @@ class Engine:
     """
 
     def __init__(self, config: TrainConfig, dtype: torch.dtype = torch.float32) -> None:
-        accelerator, devices = _place(config)
+        accelerator, devices = _place(config.device, config.processes)
         if accelerator == "cpu":
             keep_freed_memory()
         self.precision = _precision(config.precision, accelerator, dtype)
@@ -138,7 +138,18 @@ def check_device(config: TrainConfig) -> None:
     Raises:
         ConfigError: it is not, or there are fewer devices than processes.
     """
-    _place(config)
+    _place(config.device, config.processes)
+
+
+def find_device(name: str) -> torch.device:
+    """Return the device that a name stands for: auto, cpu, cuda or cuda:1.
+
+    Raises:
+        ConfigError: it is not known, or not there.
+    """
+    accelerator, devices = _place(name, processes=1)
+    index = f":{devices[0]}" if isinstance(devices, list) else ""
+    return torch.device(accelerator + index)
 
 
 def has_fast_bf16(accelerator: str) -> bool:
@@ -158,24 +169,22 @@ def _precision(wanted: str, accelerator: str, dtype: torch.dtype) -> str:
     return wanted
 
 
-def _place(config: TrainConfig) -> tuple[str, int | list[int]]:
+def _place(device: str, processes: int) -> tuple[str, int | list[int]]:
     """Return Fabric's accelerator and devices."""
-    kind, _, index = config.device.partition(":")
+    kind, _, index = device.partition(":")
     if kind not in ("auto", "cpu", "cuda") or (index and not index.isdigit()):
-        raise ConfigError(
-            f"device={config.device!r} is not known; choose auto, cpu, cuda or cuda:0"
-        )
+        raise ConfigError(f"device={device!r} is not known; choose auto, cpu, cuda or cuda:0")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if kind == "cuda" and count <= int(index or 0):
         raise ConfigError(
-            f"device={config.device!r} was asked for, but torch {torch.__version__} sees {count} "
+            f"device={device!r} was asked for, but torch {torch.__version__} sees {count} "
             "GPUs here; use device=cpu (--device cpu), or auto"
         )
     if kind == "cpu" or not count:
-        return "cpu", config.processes
-    if config.processes > count:
-        raise ConfigError(f"processes={config.processes}, but there are {count} GPUs")
-    return "cuda", [int(index)] if index else config.processes
+        return "cpu", processes
+    if processes > count:
+        raise ConfigError(f"processes={processes}, but there are {count} GPUs")
+    return "cuda", [int(index)] if index else processes
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from genus.config import build_config
 from genus.errors import CheckpointError
 from genus.registry import get
 from genus.training.checkpoint import Checkpoint, newest_valid
+from genus.training.engine import find_device
 from genus.training.run_folder import RunFolder
 from genus.training.tensors import from_file, load_weights
 from genus.training.weights import averaged_tensors
@@ -32,7 +33,7 @@ def rebuild(run: Path | str) -> Any:
         return cls(config.spec, build_config(cls.Config, config.options, config.model))
 
 
-def load(run: Path | str) -> Any:
+def load(run: Path | str, device: str = "cpu") -> Any:
     """Return the trained model of a run, in evaluation mode, in float32, on the processor.
 
     The weights are the averaged ones that scored best on the valid split. The file's sha256, its
@@ -41,12 +42,15 @@ def load(run: Path | str) -> Any:
 
     Args:
         run: the folder of a run.
+        device: where it is to be instead: "auto", "cpu", "cuda" or "cuda:1".
 
     Raises:
         CheckpointError: there is no run, or a file of it is missing or damaged.
         VersionError: a newer genus wrote it.
-        ConfigError: the model is not installed, or has other options by now.
+        ConfigError: the model is not installed, or has other options by now; there is no such
+            device.
     """
+    place = find_device(device)
     folder = RunFolder(run)
     model = rebuild(folder.path)
     if not folder.manifest_file.is_file() or folder.read_manifest().get("status") != "finished":
@@ -60,7 +64,7 @@ def load(run: Path | str) -> Any:
             )
         tensors, where = from_file(folder.weights_file, digest), str(folder.weights_file)
     load_weights(model, tensors, where)
-    return model.eval()
+    return model.to(place).eval()
 
 
 def _unfinished(folder: RunFolder, model: Any) -> tuple[dict[str, Tensor], str]:
