@@ -105,6 +105,7 @@ def test_a_model_that_cannot_classify(cli):
     ("words", "messages"),
     [
         (("--bins", 0), ("--bins 0 must be at least 1",)),
+        (("--device", "cuda:97", "--bins", 0), ("device='cuda:97' was asked for", "--bins 0")),
         (("--bins", 10**6, "-o", "p.txt"), ("--bins 1,000,000", "must end with .csv")),
         (("-o", "no/p.csv"), ("the folder no does not exist",)),
         (("--split", "tset"), ("no split 'tset'; did you mean test?",)),

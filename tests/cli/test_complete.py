@@ -251,6 +251,7 @@ def test_few_particles_are_remarked_upon(cli, run):
         (("--lower-half", "-n", 10**9), ("-n 1,000,000,000 must be at most 1,000",)),
         (("--lower-half", "--index", "0-99", "-n", 1000), ("makes 100,000 completions",)),
         (("--lower-half", "--temperature", 0), ("--temperature 0.0 must be at least 0.01",)),
+        (("--lower-half", "--device", "cuda:97"), ("device='cuda:97' was asked for, but torch",)),
         (("--lower-half", "--temperature", -1), ("--temperature -1.0 must be at least",)),
         (("--lower-half", "--temperature", "nan"), ("--temperature nan must be a number",)),
         (("--lower-half", "--temperature", "inf"), ("--temperature inf must be at most 100",)),

@@ -118,6 +118,7 @@ def test_data_without_labels_have_features_and_no_probe(cli, tmp_path):
         (("--probe", "--labels", 9), ("9 labels are too few for 10 classes",)),
         (("--probe", "--labels", 5000), ("ask for", "at most")),
         (("--probe", "--split", "test"), ("--probe alone writes nothing; add -o FILE",)),
+        (("--device", "cuda:97"), ("device='cuda:97' was asked for, but torch",)),
         (("-o", "f.csv", "--seed", -1), ("must end with .npz", "--seed -1 must be at least 0")),
         (("-o", "no/f.npz"), ("the folder no does not exist",)),
         (("--split", "tset"), ("no split 'tset'; did you mean test?",)),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from genus.cli import datasets, output, run_data, runs
 from genus.cli.datasets import DataOptions
 from genus.cli.errors import Problems, hinted
-from genus.cli.options import Flag, Out, check_output, within
+from genus.cli.options import Flag, Out, check_device, check_output, within
 from genus.errors import ConfigError, SpecError
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def classify(
     split: str = "test",
     out: Out = None,
     bins: int = 15,
+    device: str = "cpu",
     reading: DataOptions = datasets.PLAIN,
     force: Flag = False,
     json: output.Json = False,
@@ -42,18 +43,19 @@ def classify(
         split: test, or valid while you still choose between models.
         out: A .csv for the posterior of every example, and its log p(x).
         bins: Bins of confidence by which calibration is measured.
+        device: Where the model is run: auto, cpu, cuda or cuda:1.
         reading: How other data are read.
         force: Replace the file if it exists.
         json: Print JSON to stdout.
     """
     record = runs.read(run)
-    _check(out, bins, force)
+    _check(out, bins, device, force)
     from genus.applications import classify as judge
     from genus.applications.bayes import check_able
     from genus.capabilities import Density, supports
     from genus.training import load
 
-    model = load(run)
+    model = load(run, device)
     try:
         check_able(model)
     except ConfigError as error:
@@ -84,8 +86,10 @@ def classify(
     )
 
 
-def _check(out: Path | None, bins: int, force: bool) -> None:
+def _check(out: Path | None, bins: int, device: str, force: bool) -> None:
     problems = Problems()
+    with problems.collect():
+        check_device(device)
     with problems.collect():
         within(bins, 1, MOST_BINS, "--bins", "15 is usual")
     if out is not None:

@@ -16,7 +16,15 @@ from cyclopts import Parameter
 from genus.cli import examples, output, runs
 from genus.cli.errors import Problems, UsageError, hinted
 from genus.cli.holes import Holes
-from genus.cli.options import Flag, Out, check_output, check_seed, check_temperature, within
+from genus.cli.options import (
+    Flag,
+    Out,
+    check_device,
+    check_output,
+    check_seed,
+    check_temperature,
+    within,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,6 +54,7 @@ class DrawOptions:
         temperature: Below 1 safer completions, above 1 wilder ones; 1 is the model itself.
         seed: Seed of the noise; the first completions are the same however many are drawn.
         class_: The class of all images, inferred if left out; for runs trained with --conditional.
+        device: Where to draw: auto, cpu, cuda or cuda:1.
     """
 
     n: Annotated[int, Parameter(name=("-n", "--n"))] = 4
@@ -54,6 +63,7 @@ class DrawOptions:
     temperature: float = 1.0
     seed: int = 0
     class_: Annotated[int | None, Parameter(name="--class")] = None
+    device: str = "cpu"
 
     def check(self) -> None:
         """Raise `UsageError` with all numbers that are out of range."""
@@ -67,6 +77,8 @@ class DrawOptions:
             check_seed(self.seed)
         with problems.collect():
             check_temperature(self.temperature)
+        with problems.collect():
+            check_device(self.device)
         if self.particles is not None:
             with problems.collect():
                 within(self.particles, 1, MOST_PARTICLES, "--particles", "64 is usual")
@@ -158,7 +170,7 @@ def complete(
     from genus.cli import completions
     from genus.training import load
 
-    model = load(folder)
+    model = load(folder, options.device)
     check_able(model)
 
     def read() -> Given:

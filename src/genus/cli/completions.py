@@ -41,7 +41,7 @@ def draw(
         the first ones do not depend on how many there are.
     """
     generator = torch.Generator().manual_seed(options.seed)
-    x, known = plan.given.x, ~plan.missing
+    x, known = plan.given.x.to(model.device), ~plan.missing.to(model.device)
     parts = []
     for rows in torch.split(torch.arange(options.n * len(x)) % len(x), CHUNK):
         y = None if options.class_ is None else torch.full((len(rows),), options.class_)

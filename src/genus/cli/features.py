@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from genus.cli import datasets, files, output, run_data, runs
 from genus.cli.datasets import DataOptions
 from genus.cli.errors import Problems, hinted
-from genus.cli.options import Flag, Out, check_output, check_seed, within
+from genus.cli.options import Flag, Out, check_device, check_output, check_seed, within
 from genus.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def features(
     probe: Flag = False,
     labels: int | None = None,
     seed: int = 0,
+    device: str = "cpu",
     reading: DataOptions = datasets.PLAIN,
     force: Flag = False,
     json: output.Json = False,
@@ -43,18 +44,19 @@ def features(
         probe: Train a linear classifier on the features, and one on the values themselves.
         labels: Probe with so many labelled examples, in balance; with all when left out.
         seed: Seed of the choice of labels.
+        device: Where the model is run: auto, cpu, cuda or cuda:1.
         reading: How other data are read.
         force: Replace the file if it exists.
         json: Print JSON to stdout.
     """
     record = runs.read(run)
     path = out or (None if probe else Path(f"{run.resolve().name}-features.npz"))
-    _check(path, probe, split, labels, seed, force)
+    _check(path, probe, split, labels, seed, device, force)
     from genus.applications.extract import check_features
     from genus.evaluation.scoring import check_match
     from genus.training import load
 
-    model = load(run)
+    model = load(run, device)
     try:
         check_features(model)
     except ConfigError as error:
@@ -76,11 +78,19 @@ def features(
 
 
 def _check(
-    path: Path | None, probe: bool, split: str | None, labels: int | None, seed: int, force: bool
+    path: Path | None,
+    probe: bool,
+    split: str | None,
+    labels: int | None,
+    seed: int,
+    device: str,
+    force: bool,
 ) -> None:
     problems = Problems()
     with problems.collect():
         check_seed(seed)
+    with problems.collect():
+        check_device(device)
     if labels is not None:
         problems.require(probe, "--labels is for --probe; add it, or leave --labels out")
         with problems.collect():

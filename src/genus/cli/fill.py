@@ -85,7 +85,7 @@ def fill(run: Path, path: Path, out: Path, options: DrawOptions) -> dict[str, An
     from genus.training import load
     from genus.training.atomic import write_bytes
 
-    model, record = load(run), runs.read(run)
+    model, record = load(run, options.device), runs.read(run)
     check_able(model)
     holes = _read(path, model.spec, record.data["source"].get("label"))
     some = (~holes.known).any(1).nonzero().squeeze(1)
@@ -96,10 +96,8 @@ def fill(run: Path, path: Path, out: Path, options: DrawOptions) -> dict[str, An
     with output.progress(f"completing with {model.name}", len(some)) as advance:
         for rows in torch.split(some, CHUNK):
             y = None if options.class_ is None else torch.full((len(rows),), options.class_)
-            done = model.complete(
-                holes.x[rows], holes.known[rows], y=y, generator=generator,
-                **options.settings(model),
-            )  # fmt: skip
+            here = holes.x[rows].to(model.device), holes.known[rows].to(model.device)
+            done = model.complete(*here, y=y, generator=generator, **options.settings(model))
             filled[rows], exact = done.x.cpu().to(filled), exact and done.exact
             words.add(done.method)
             advance(len(rows))
