@@ -4,6 +4,7 @@ from inspect import signature
 
 import pytest
 import torch
+from fitting import fitting
 from pretended import DEVICE, pretended
 
 import genus
@@ -29,16 +30,6 @@ def example(spec):
     x = torch.randn(size, generator=seeded) if x is None else x
     y = torch.arange(N) % spec.classes if spec.classes else None
     return Batch(x, y)
-
-
-def cases():
-    for name, cls in sorted(list_models().items()):
-        for word, spec in SPECS.items():
-            try:
-                cls.check_spec(spec)
-            except SpecError:
-                continue
-            yield pytest.param(name, spec, id=f"{name}-{word}")
 
 
 def moved(batch, device):
@@ -108,7 +99,7 @@ def verbs(model, batch):
                 yield verb, str(reason)
 
 
-@pytest.mark.parametrize(("name", "spec"), list(cases()))
+@pytest.mark.parametrize(("name", "spec"), fitting(SPECS))
 def test_a_model_does_the_same_on_the_device(name, spec):
     batch, said = example(spec), []
     for on_the_device in (False, True):

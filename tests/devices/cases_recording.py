@@ -2,12 +2,12 @@
 
 import pytest
 import torch
+from fitting import fitting
 from pretended import CROSSINGS, DEVICE, pretended
 from taped import tape
 
 import genus
 from genus.capabilities import Conditionals, supports
-from genus.errors import SpecError
 from genus.families.recorded import RecordedSampler
 from genus.registry import list_models, register
 from genus.spec import Spec
@@ -34,23 +34,13 @@ def quiet_tape(run):
     return recorded
 
 
-def cases():
-    for name, cls in sorted(list_models().items()):
-        for word, spec in SPECS.items() if supports(cls, Conditionals) else ():
-            try:
-                cls.check_spec(spec)
-            except SpecError:
-                continue
-            yield pytest.param(name, spec, id=f"{name}-{word}")
-
-
 def noise(spec, number):
     seeded = torch.Generator().manual_seed(number)
     u = torch.rand(3, spec.dims, generator=seeded)
     return u, torch.randint(spec.classes, (3,), generator=seeded) if spec.classes else None
 
 
-@pytest.mark.parametrize(("name", "spec"), list(cases()))
+@pytest.mark.parametrize(("name", "spec"), fitting(SPECS, lambda cls: supports(cls, Conditionals)))
 def test_every_model_can_be_recorded(name, spec):
     torch.manual_seed(0)
     model = genus.create(name, spec, **list_models()[name].tiny).double()

@@ -103,12 +103,33 @@ def test_a_processor_records_nothing(arguments, words):
         genus.create("gated-pixelcnn", SPEC).recorded(*arguments)
 
 
+def test_a_model_with_other_parameters_is_recorded_again():
+    torch.manual_seed(0)
+    model = genus.create("made", SPEC)
+    sampler, turns = (
+        RecordedSampler(model, 4, recorder=lambda run: turns.append(1) or tape(run)),
+        [],
+    )
+    for _ in range(2):
+        sampler.sample()
+    assert len(turns) == 1
+    for layer in (m for m in model.modules() if hasattr(m, "weight")):
+        layer.weight = torch.nn.Parameter(2 * layer.weight.detach())
+    seed = torch.Generator().manual_seed
+    assert torch.equal(sampler.sample(generator=seed(1)), model.sample(4, generator=seed(1)))
+    assert len(turns) == 2
+
+
 def test_what_cannot_be_recorded_says_why():
     model = genus.create("nade", Spec(shape=(3,)))
     with pytest.raises(ConfigError, match=r"mixture of Gaussians .* cannot be recorded"):
         RecordedSampler(model, 4, recorder=tape)
     with pytest.raises(ConfigError, match="n=0 must be at least 1"):
         RecordedSampler(genus.create("nade", SPEC), 0, recorder=tape)
+    with pytest.raises(ConfigError, match=r"noise of \(1, 20\) does not fit batches of \(4, 20\)"):
+        RecordedSampler(genus.create("nade", SPEC), 4, recorder=tape).from_uniform(
+            torch.rand(1, 20)
+        )
     with pytest.raises(ConfigError, match="temperature"):
         genus.create("nade", SPEC).recorded(4, temperature=0.0)
 

@@ -172,7 +172,7 @@ class Autoregressive(DensityModel, abc.ABC):
         self, labels: Tensor | None, u_BD: Tensor, temperature: float, streaming: bool
     ) -> Tensor:
         """Return an example for each row of noise, as `fill` does where nothing is known."""
-        return self.in_place(self.walk(labels, u_BD, temperature, streaming))
+        return self.arranged(self.walk(labels, u_BD, temperature, streaming))
 
     @torch.no_grad()
     def walk(
@@ -192,7 +192,7 @@ class Autoregressive(DensityModel, abc.ABC):
                 stream.push(drawn[-1])
         return torch.stack(drawn, 1)
 
-    def in_place(self, x_BD: Tensor) -> Tensor:
+    def arranged(self, x_BD: Tensor) -> Tensor:
         """Return examples ``(B, *shape)`` of entries that are in order."""
         return x_BD[:, self.order().argsort()].view(len(x_BD), *self.spec.shape)
 

@@ -118,7 +118,13 @@ class RecordedSampler:
         Args:
             u_nD: in [0, 1), one number for each position of the order.
             y: ``(n,)`` labels, which a class-conditional model needs.
+
+        Raises:
+            ConfigError: the noise is for another number of samples.
         """
+        size = (self.n, self.model.spec.dims)
+        if u_nD.shape != size:
+            raise ConfigError(f"noise of {tuple(u_nD.shape)} does not fit batches of {size}")
         places = _places(self.model)
         if places != self._places:
             self._begin(u_nD, y)
@@ -127,7 +133,7 @@ class RecordedSampler:
             self._take(u_nD, y)
             self._play()
         # Rearranging copies, so that the next batch does not overwrite this one.
-        return self.model.in_place(self._x_nD)
+        return self.model.arranged(self._x_nD)
 
     def _begin(self, u_nD: Tensor, y: Tensor | None) -> None:
         """Make room for the noise and labels, and record the walk that reads them."""
