@@ -11,6 +11,7 @@ from genus.applications import FineTuning
 from genus.capabilities import Fits, supports
 from genus.registry import list_models
 from genus.spec import Spec
+from genus.training import loading
 
 SPEC = Spec(shape=(1, 4, 4), levels=3, classes=3)
 
@@ -70,6 +71,18 @@ def test_classifiers_start_from_it(model):
         model, lambda m: genus.train_classifier(m, data, labels=[30], seeds=1, settings=settings)
     )
     assert there.to_json() == here.to_json()
+
+
+def test_a_comparison_judges_where_it_trained(tmp_path, monkeypatch):
+    data, moved = toy_data(600, spec=SPEC.unconditional()), []
+    monkeypatch.setattr(loading, "find_device", lambda name: moved.append(name) or DEVICE)
+    with pretended():
+        found = genus.compare(
+            ["independent", "vae"], data, time_budget=0.3, samples=60, out=tmp_path / "out"
+        )
+    assert moved.count("auto") >= 2  # the others are weights that a training hands back
+    models = [row.evaluation for row in found.rows if row.kind == "model"]
+    assert [model.likelihood.nats.shape for model in models] == [(150,)] * 2
 
 
 def test_classes_are_the_same(model):

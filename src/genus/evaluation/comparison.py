@@ -341,9 +341,10 @@ class _Runner:
         return dataclasses.replace(self.training, **given)  # type: ignore[arg-type]
 
     def _load(self, run: str) -> Any:
+        """Return a trained model on the device that it was trained on."""
         from genus.training import load
 
-        return load(self.out / run)
+        return load(self.out / run, "auto" if self.training is None else self.training.device)
 
     def _attempt(self, label: str, work: Callable[[], T]) -> T | None:
         """Do some work for a model; if it fails, the model leaves the comparison with the reason.
