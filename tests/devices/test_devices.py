@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from torch.utils import backend_registration
 
 import genus
 from genus.errors import ConfigError
-from genus.families.recorded import RecordedSampler
+from genus.families.recorded import RecordedSampler, cuda_graph
 from genus.spec import Spec
 
 HERE = Path(__file__).parent
@@ -132,6 +133,30 @@ def test_what_cannot_be_recorded_says_why():
         )
     with pytest.raises(ConfigError, match="temperature"):
         genus.create("nade", SPEC).recorded(4, temperature=0.0)
+
+
+def test_a_graph_is_warmed_up_aside_and_then_captured(monkeypatch):
+    """The order of things that CUDA asks for, seen by a stand-in for it."""
+    cuda, seen = mock.MagicMock(), []
+    for name in ("device", "Stream", "stream", "current_stream", "CUDAGraph", "graph"):
+        monkeypatch.setattr(torch.cuda, name, getattr(cuda, name))
+
+    def run():
+        aside = cuda.stream.return_value
+        inside = cuda.graph.return_value
+        contexts = {"aside": aside, "graph": inside}
+        seen.append([n for n, c in contexts.items() if c.__enter__.called > c.__exit__.called])
+        return torch.ones(1)
+
+    result, play = cuda_graph(run, torch.device("cuda", 1))
+    assert seen == [["aside"], ["graph"]]
+    assert result.item() == 1
+    cuda.device.assert_called_once_with(torch.device("cuda", 1))
+    cuda.Stream.return_value.wait_stream.assert_called_once()
+    cuda.current_stream.return_value.wait_stream.assert_called_once_with(cuda.Stream.return_value)
+    cuda.graph.assert_called_once_with(cuda.CUDAGraph.return_value)
+    play()
+    cuda.CUDAGraph.return_value.replay.assert_called_once_with()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")
