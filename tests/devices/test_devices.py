@@ -121,6 +121,19 @@ def test_a_model_with_other_parameters_is_recorded_again():
     assert len(turns) == 2
 
 
+def test_labels_that_come_or_go_are_recorded_again():
+    torch.manual_seed(0)
+    model = genus.create("gated-pixelcnn", SPEC)
+    for layer in (m for m in model.modules() if isinstance(m, torch.nn.Embedding)):
+        torch.nn.init.normal_(layer.weight, std=3)  # labels say much
+    sampler, u = RecordedSampler(model, 4, recorder=tape), torch.rand(4, SPEC.dims)
+    y, other = torch.tensor([0, 1, 2, 0]), torch.tensor([2, 2, 1, 1])
+    wanted = [model.from_uniform(u.double(), labels) for labels in (None, y, other, None)]
+    assert not torch.equal(wanted[1], wanted[2])
+    for labels, x in zip((None, y, other, None), wanted, strict=True):
+        assert torch.equal(sampler.from_uniform(u.double(), labels), x)
+
+
 def test_what_cannot_be_recorded_says_why():
     model = genus.create("nade", Spec(shape=(3,)))
     with pytest.raises(ConfigError, match=r"mixture of Gaussians .* cannot be recorded"):

@@ -93,7 +93,7 @@ class RecordedSampler:
             )
         self.model, self.n, self.temperature = model, n, temperature
         self._recorder = recorder
-        self._places: tuple[int, ...] = ()
+        self._recorded: tuple[int, ...] = ()
 
     def sample(
         self, *, y: Tensor | None = None, generator: torch.Generator | None = None
@@ -125,10 +125,11 @@ class RecordedSampler:
         size = (self.n, self.model.spec.dims)
         if u_nD.shape != size:
             raise ConfigError(f"noise of {tuple(u_nD.shape)} does not fit batches of {size}")
-        places = _places(self.model)
-        if places != self._places:
+        # What a graph has by heart: where the weights lie, and whether it reads labels.
+        by_heart = y is None, *_places(self.model)
+        if by_heart != self._recorded:
             self._begin(u_nD, y)
-            self._places = places
+            self._recorded = by_heart
         else:
             self._take(u_nD, y)
             self._play()
@@ -138,7 +139,7 @@ class RecordedSampler:
     def _begin(self, u_nD: Tensor, y: Tensor | None) -> None:
         """Make room for the noise and labels, and record the walk that reads them."""
         device = self.model.device
-        self._u_nD = torch.empty(self.n, self.model.spec.dims, dtype=u_nD.dtype, device=device)
+        self._u_nD = torch.empty(u_nD.shape, dtype=torch.float64, device=device)
         self._y_n = None if y is None else torch.empty(self.n, dtype=torch.long, device=device)
         self._take(u_nD, y)
         walk, given = self.model.walk, (self._y_n, self._u_nD, self.temperature)
@@ -154,5 +155,5 @@ class RecordedSampler:
 
 
 def _places(module: nn.Module) -> tuple[int, ...]:
-    """Return where the weights of a model lie, which a graph has by heart."""
+    """Return where the weights of a model lie."""
     return tuple(t.data_ptr() for t in (*module.parameters(), *module.buffers()))
