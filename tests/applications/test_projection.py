@@ -128,6 +128,9 @@ def test_what_cannot_be_searched_is_refused():
         SearchOptions(spread=0)
     with pytest.raises(ConfigError, match="steps=-1"):
         SearchOptions(steps=-1)
+    pixels = create("vae", Spec(shape=(1, 2, 3), levels=2), hidden=8, decoder="pixelcnn")
+    with pytest.raises(ConfigError, match="no slope"):
+        search_latents(pixels, torch.zeros(2, 1, 2, 3, dtype=torch.long))
     with pytest.raises(SpecError, match="drawn as images"):
         plot_projection(Linear(load_data("wine").spec.unconditional()), load_data("wine"))
 

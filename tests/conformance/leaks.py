@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from tests.conformance.bugs import BUGS as BUGS
 from tests.conformance.bugs import bug
 
 from genus.models.diagonal_bilstm import DiagonalBiLSTM
 from genus.models.fvsbn import FVSBN
 from genus.models.gated_pixelcnn import GatedPixelCNN
+from genus.models.ladder_vae import LadderVAE
 from genus.models.made import MADE
 from genus.models.multiscale_pixelrnn import MultiscalePixelRNN
 from genus.models.nade import NADE
@@ -169,3 +171,32 @@ class ForgetsItsRow(RowLSTMModel):
 
     def remember(self, u_BC11, cursor):
         pass
+
+
+PIXELVAE = {**LadderVAE.tiny, "groups": 1, "decoder": "pixelcnn"}
+
+
+@bug("decoder.causality", spec=GREY)
+class DecoderSeesItself(LadderVAE):
+    """The first mask of the pixel network at the end of the decoder is of type B."""
+
+    tiny = PIXELVAE
+
+    def __init__(self, spec, config=None):
+        super().__init__(spec, config)
+        old = self.pixels.network.first
+        self.pixels.network.first = CausalConv2d(
+            "B", old.in_channels, old.out_channels, old.kernel_size
+        )
+
+
+@bug("decoder.stream", spec=GREY)
+class StreamIsNotTold(LadderVAE):
+    """The stream of the pixel network runs without what the latents say."""
+
+    tiny = PIXELVAE
+
+    def __init__(self, spec, config=None):
+        super().__init__(spec, config)
+        told = self.pixels._stream
+        self.pixels._stream = lambda given: told(torch.zeros_like(given))

@@ -1,10 +1,12 @@
 """What is special to the ladder VAE: groups given those above them, on one way down."""
 
+import itertools
+
 import pytest
 import torch
 
 from genus import create
-from genus.errors import ConfigError
+from genus.errors import ConfigError, SpecError
 from genus.families.latent import LatentVariable
 from genus.nn.ladder import group_sizes
 from genus.spec import Spec
@@ -31,8 +33,13 @@ def test_groups_halve_the_image_and_stop_at_four():
     assert model.latent_size == 96
 
 
-def test_the_way_that_infers_agrees_with_encoder_prior_and_decoder():
-    model, x = loud(), torch.randint(2, (3, *SPEC.shape))
+DECODERS = ["independent", "pixelcnn", "row-lstm", "diagonal-bilstm"]
+SMALL = {"decoder_features": 6, "decoder_layers": 1, "conditioning": 3}
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_the_way_that_infers_agrees_with_encoder_prior_and_decoder(decoder):
+    model, x = loud(decoder=decoder, **SMALL), torch.randint(2, (3, *SPEC.shape))
     eps = torch.randn(3, 2, model.latent_size).double()
     one = model.infer(x, None, eps)
     three = LatentVariable.infer(model, x, None, eps)
@@ -85,3 +92,60 @@ def test_bad_options_are_named():
         create("ladder-vae", SPEC, groups=0)
     with pytest.raises(ConfigError, match="is for one group of latents"):
         create("ladder-vae", SPEC, objective="dreg", free_bits=0.0)
+
+
+TINY = Spec(shape=(1, 2, 3), levels=2)
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_given_latents_the_probabilities_of_all_images_sum_to_one(decoder):
+    model = loud(TINY, decoder=decoder, groups=1, **SMALL)
+    x = torch.tensor(list(itertools.product((0, 1), repeat=6))).view(64, *TINY.shape)
+    z = torch.randn(1, model.latent_size).double()
+    total = model.decode(z.expand(64, -1)).log_prob(x).flatten(1).sum(1).exp().sum()
+    assert total.item() == pytest.approx(1, abs=1e-9)
+
+
+@pytest.mark.parametrize("decoder", DECODERS[1:])
+def test_a_pixel_network_lets_pixels_depend_on_each_other(decoder):
+    """Given the latents, the joint law of two neighbours is no product of theirs."""
+    model = loud(TINY, decoder=decoder, groups=1, **SMALL)
+    x = torch.tensor(list(itertools.product((0, 1), repeat=6))).view(64, *TINY.shape)
+    z = torch.randn(1, model.latent_size).double()
+    p = model.decode(z.expand(64, -1)).log_prob(x).flatten(1).sum(1).exp()
+    a, b = x[:, 0, 0, 0] == 1, x[:, 0, 0, 1] == 1
+    together, apart = p[a & b].sum(), p[a].sum() * p[b].sum()
+    assert abs(together - apart) > 1e-3
+
+
+@pytest.mark.parametrize("classes", [None, 3])
+def test_a_pixel_network_completes_and_keeps_what_is_known(classes):
+    spec = Spec(shape=(3, 4, 5), levels=3, classes=classes)
+    model = loud(spec, decoder="row-lstm", **SMALL)
+    x = model.sample(4, generator=torch.Generator().manual_seed(0))
+    known = torch.rand(x.shape, generator=torch.Generator().manual_seed(1)) < 0.5
+    done = model.complete(x, known, generator=torch.Generator().manual_seed(2))
+    assert torch.equal(done.x[known], x[known])
+    assert not done.exact
+    assert (done.x[~known] != x[~known]).any()
+
+
+def test_a_label_reaches_the_pixel_network():
+    spec = Spec(shape=(1, 4, 5), levels=2, classes=2)
+    model = loud(spec, decoder="diagonal-bilstm", **SMALL)
+    x, z = torch.zeros(1, *spec.shape, dtype=torch.long), torch.zeros(1, model.latent_size)
+    zero, one = (
+        model.decode(z.double(), torch.tensor([label])).log_prob(x).sum() for label in (0, 1)
+    )
+    assert abs(zero - one) > 1e-3
+
+
+def test_what_a_pixel_network_cannot_do_is_said():
+    with pytest.raises(ConfigError, match="likelihood='logistic' is for decoder='independent'"):
+        create("ladder-vae", SPEC, decoder="pixelcnn", likelihood="logistic")
+    with pytest.raises(ConfigError, match="conditioning=0"):
+        create("ladder-vae", SPEC, decoder="pixelcnn", conditioning=0)
+    with pytest.raises(ConfigError, match="decoder"):
+        create("ladder-vae", SPEC, decoder="nade")
+    with pytest.raises(SpecError, match="images"):
+        create("ladder-vae", Spec(shape=(4,)), decoder="pixelcnn")

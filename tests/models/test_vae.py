@@ -132,3 +132,20 @@ def test_convolutions_drop_features_as_perceptrons_drop_units() -> None:
         z = torch.zeros(1, 2).double()
         assert not torch.equal(model.train().decode(z).mean, model.decode(z).mean), network
         assert torch.equal(model.eval().decode(z).mean, model.decode(z).mean), network
+
+
+@pytest.mark.parametrize("network", ["mlp", "conv"])
+@pytest.mark.parametrize("decoder", ["pixelcnn", "row-lstm", "diagonal-bilstm"])
+def test_a_pixel_network_at_the_end_of_the_decoder(network: str, decoder: str) -> None:
+    """PixelVAE: the bound of many draws meets quadrature, and images given z sum to one."""
+    spec = Spec(shape=(1, 2, 3), levels=2)
+    small = {"decoder_features": 6, "decoder_layers": 1, "conditioning": 4, "features": 4}
+    model = loud(spec, network=network, decoder=decoder, **small)
+    for parameter in model.encoder.parameters():
+        parameter.data.zero_()  # draws come from the prior, so that no weight is large
+    x = torch.randint(2, (3, 1, 2, 3), generator=torch.Generator().manual_seed(0))
+    bound = model.iwae(x, 20_000, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(bound, quadrature(model, x), atol=0.04, rtol=0)
+    space = torch.cartesian_prod(*[torch.arange(2)] * 6).view(64, 1, 2, 3)
+    given = model.decode(torch.ones(64, 1).double()).log_prob(space).flatten(1).sum(1)
+    assert given.exp().sum().item() == pytest.approx(1, abs=1e-9)

@@ -208,6 +208,11 @@ class _Search:
 
     def _mean(self, z_BE: Tensor) -> Tensor:
         mean: Tensor = self.model.decode(z_BE, self.y_B).mean
+        if z_BE.requires_grad and not mean.requires_grad:
+            raise ConfigError(
+                f"{self.model.name} draws an example entry after entry, so that its mean has no "
+                "slope to search along; take a model whose decoder gives all entries at once"
+            )
         return mean
 
     def _residual(self, mean: Tensor) -> Tensor:

@@ -39,10 +39,15 @@ def perturbation(model: Any, context: Context) -> Result:
     return _leak(found, model, context.spec)
 
 
+def leak(conditionals: Any, context: Context) -> Result:
+    """Change one input entry at a time of anything that has conditionals and an order."""
+    return _leak(effects(conditionals, context), conditionals, context.spec)
+
+
 @check("causality.perturbation-train", Conditionals, meaning=LEAK + ", in training")
 def perturbation_train(model: Any, context: Context) -> Result:
     """Change one input entry at a time, in training mode."""
-    return _leak(effects(model.train(), context), model, context.spec)
+    return leak(model.train(), context)
 
 
 @check("causality.jacobian", Conditionals, meaning=LEAK)

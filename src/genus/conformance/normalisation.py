@@ -27,6 +27,7 @@ from genus.conformance.tools import (
     log_prob_of_all,
     middle,
 )
+from genus.distributions.ordered import OrderedLaw
 from genus.spec import Spec
 
 INCOMPARABLE = "log_prob is not a log-probability; figures cannot be compared with other models"
@@ -107,6 +108,8 @@ def decoder(model: Any, context: Context) -> Result:
     """Sum the law of each entry that the decoder gives over all levels."""
     x, y = context.examples(2), context.conditions(2)
     law = model.decode(latents(model, x, y), y)
+    if isinstance(law, OrderedLaw):
+        law = law.conditionals(x)
     return _sums(law, x, context.spec)
 
 

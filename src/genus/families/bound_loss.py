@@ -24,7 +24,7 @@ from torch import Tensor
 
 from genus.config import check_positive
 from genus.distributions.latent_law import in_use
-from genus.distributions.likelihoods import Law
+from genus.distributions.ordered import ExampleLaw
 from genus.errors import ConfigError
 
 
@@ -108,7 +108,7 @@ class Inference:
         centre_BE: middle of the posterior; it says which latents are in use.
     """
 
-    law: Law
+    law: ExampleLaw
     log_p_BkG: Tensor
     log_q_BkG: Tensor
     kl_BkG: Tensor

@@ -22,7 +22,7 @@ from genus.capabilities import Completion, Elbo, Objective
 from genus.distributions import DiagonalGaussian
 from genus.distributions.full_gaussian import FullGaussian
 from genus.distributions.latent_law import LatentLaw, Posterior
-from genus.distributions.likelihoods import Law
+from genus.distributions.ordered import ExampleLaw, OrderedLaw
 from genus.families.base import Model, check_temperature, evaluating
 from genus.families.bound_loss import (
     BoundOptions,
@@ -76,7 +76,7 @@ class LatentVariable(Model, abc.ABC):
         """Return the posterior over ``(B, E)`` of examples ``(B, *shape)``."""
 
     @abc.abstractmethod
-    def decode(self, z: Tensor, y: Tensor | None = None) -> Law:
+    def decode(self, z: Tensor, y: Tensor | None = None) -> ExampleLaw:
         """Return the law over ``(B, *shape)`` given latents ``(B, E)``, differentiable in them."""
 
     @abc.abstractmethod
@@ -330,8 +330,11 @@ class LatentVariable(Model, abc.ABC):
             for _ in range(SWEEPS):
                 z_BE = self.encode(filled, labels).draw(noise)
                 law = self.decode(z_BE, labels).tempered(temperature)
-                drawn = law.icdf(noise.uniform(*self.spec.shape)).to(own)
-                filled = torch.where(known, own, drawn)
+                u = noise.uniform(*self.spec.shape)
+                if isinstance(law, OrderedLaw):  # entries that are known tell those after them
+                    filled = law.fill(own, known, u)
+                else:
+                    filled = torch.where(known, own, law.icdf(u).to(own))
         filled = torch.where(known, x, filled.to(x))
         return Completion(filled, False, f"pseudo-Gibbs, {SWEEPS} sweeps", y=labels)
 

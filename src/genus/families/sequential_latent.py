@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from genus.distributions import DiagonalGaussian
-from genus.distributions.likelihoods import Law
+from genus.distributions.ordered import ExampleLaw
 from genus.families.bound_loss import Inference
 from genus.families.latent import LatentVariable, each
 from genus.random import Noise
@@ -46,7 +46,7 @@ class SequentialLatent(LatentVariable):
     splits: Sequence[int]
 
     @abc.abstractmethod
-    def walk(self, rows: int, y: Tensor | None, choose: Choose) -> Law:
+    def walk(self, rows: int, y: Tensor | None, choose: Choose) -> ExampleLaw:
         """Return the law of ``rows`` examples, with the latents of each group chosen on the way.
 
         Latents must not depend on the labels ``y``, only the example may.
@@ -99,7 +99,7 @@ class SequentialLatent(LatentVariable):
         self.check_inputs(x, y)
         return WalkedPosterior(self, x, y)
 
-    def decode(self, z: Tensor, y: Tensor | None = None) -> Law:
+    def decode(self, z: Tensor, y: Tensor | None = None) -> ExampleLaw:
         """Return the law p(x | z) over ``(B, *shape)``."""
         parts = torch.split(z, list(self.splits), 1)
         return self.walk(len(z), y, lambda group, state, prior: parts[group])

@@ -4,13 +4,19 @@ r"""Variational autoencoders by composition: networks, a likelihood, a prior and
 
 Each part is an object. A model of this family chooses them, and the bounds follow.
 
+With a pixel network at the end of the decoder, entries are no longer independent given the latents
+(PixelVAE).
+
 References:
     | Auto-Encoding Variational Bayes (Kingma and Welling, 2014), https://arxiv.org/abs/1312.6114
+    | PixelVAE: A Latent Variable Model for Natural Images (Gulrajani et al., 2016)
+    | https://arxiv.org/abs/1611.05013
 """
 
 # Shapes: B batch, C H W an image, E latents, Y classes, P parameters of one entry.
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -21,7 +27,7 @@ from genus import registry
 from genus.config import check_positive, check_share
 from genus.distributions import Likelihood, LikelihoodName
 from genus.distributions.latent_law import LatentLaw, Posterior
-from genus.distributions.likelihoods import Law
+from genus.distributions.ordered import ExampleLaw
 from genus.distributions.posteriors import PosteriorName, posterior_part
 from genus.distributions.priors import (
     FlowPrior,
@@ -34,6 +40,7 @@ from genus.distributions.priors import (
 )
 from genus.errors import ConfigError
 from genus.families.bound_loss import BoundOptions
+from genus.families.conditioned import DecoderOptions
 from genus.families.latent import LatentVariable
 from genus.nn.coders import ImageDecoder, ImageEncoder, first_filters, perceptron
 from genus.nn.standardised import Standardised
@@ -41,7 +48,7 @@ from genus.spec import Batch, Spec
 
 
 @dataclass(frozen=True, kw_only=True)
-class VariationalOptions(BoundOptions):
+class VariationalOptions(BoundOptions, DecoderOptions):
     """Options of all variational autoencoders of one group of latents."""
 
     latents: int = 32
@@ -73,6 +80,7 @@ class VariationalOptions(BoundOptions):
         super().__post_init__()
         sizes = ("latents", "hidden", "depth", "features", "components")
         check_positive(self, *sizes, "flow_steps", "flow_hidden")
+        self.check_decoder(self.likelihood)
         check_share(self, "dropout")
         if self.prior == "vamp" and self.posterior != "diagonal":
             raise ConfigError(
@@ -101,6 +109,7 @@ class VariationalAutoencoder(LatentVariable):
     config: VariationalOptions
     tiny: ClassVar[dict[str, Any]] = {
         "latents": 2, "hidden": 16, "depth": 1, "features": 4, "components": 3, "flow_hidden": 8,
+        "decoder_features": 6, "decoder_layers": 1, "conditioning": 6,
     }  # fmt: skip
 
     def __init__(self, spec: Spec, config: VariationalOptions | None = None) -> None:
@@ -111,6 +120,7 @@ class VariationalAutoencoder(LatentVariable):
             c.posterior, c.latents, steps=c.flow_steps, hidden=c.flow_hidden
         )
         self.prior_part = self._prior_part()
+        self.pixels = c.pixel_decoder(spec, c.dropout)
         self.encoder, self.decoder = self._coders(self.posterior_part.width)
         self.standardised = Standardised(spec)
 
@@ -129,17 +139,25 @@ class VariationalAutoencoder(LatentVariable):
 
     def _coders(self, width: int) -> tuple[nn.Module, nn.Module]:
         """Return the encoder, with so many outputs, and the decoder."""
-        c, spec, labels, P = self.config, self.spec, self.spec.classes or 0, self.likelihood.width
+        c, spec, labels = self.config, self.spec, self.spec.classes or 0
+        shape, P = self._decoded
         if self.convolutional:
             return (
                 ImageEncoder(spec.shape, labels, width, c.features, c.dropout),
-                ImageDecoder(c.latents + labels, spec.shape, P, c.features, c.dropout),
+                ImageDecoder(c.latents + labels, shape, P, c.features, c.dropout),
             )
         sizes = [c.hidden] * c.depth
         return (
             perceptron([spec.dims + labels, *sizes, width], c.dropout),
-            perceptron([c.latents + labels, *sizes, spec.dims * P], c.dropout),
+            perceptron([c.latents + labels, *sizes, math.prod(shape) * P], c.dropout),
         )
+
+    @property
+    def _decoded(self) -> tuple[tuple[int, ...], int]:
+        """Shape of what the decoder gives and the numbers of an entry: parameters, or a map."""
+        if self.pixels is None:
+            return self.spec.shape, self.likelihood.width
+        return (self.config.conditioning, *self.spec.shape[1:]), 1
 
     @classmethod
     def suited(cls, spec: Spec, examples: int) -> dict[str, Any]:
@@ -184,10 +202,14 @@ class VariationalAutoencoder(LatentVariable):
         law: Posterior = self.posterior_part(out_BW.to(self.dtype))
         return law
 
-    def decode(self, z: Tensor, y: Tensor | None = None) -> Law:
+    def decode(self, z: Tensor, y: Tensor | None = None) -> ExampleLaw:
         """Return the law p(x | z) over ``(B, *shape)``."""
         out = self.decoder(torch.cat([z, self.one_hot(y, len(z))], 1))
-        parameters = out.view(-1, *self.spec.shape, self.likelihood.width)
+        shape, P = self._decoded
+        if self.pixels is not None:
+            law: ExampleLaw = self.pixels(out.view(-1, *shape))
+            return law
+        parameters = out.view(-1, *shape, P)
         return self.standardised.law(self.likelihood(parameters))
 
     def filters(self) -> Tensor:

@@ -5,7 +5,8 @@ r"""The ladder VAE: groups of latents from coarse to fine, inferred on the way t
 
 Prior and posterior of a group are Gaussians; the posterior is said relative to the prior, so that a
 group that does not help costs nothing. Both go down the same network, which passes on what it
-knows beside the latents (skips). The prior of the coarsest group is learned.
+knows beside the latents (skips). The prior of the coarsest group is learned. Given the latents the
+entries are independent, or follow one another in a pixel network (PixelVAE).
 
 References:
     | Ladder Variational Autoencoders (Sonderby et al., 2016), https://arxiv.org/abs/1602.02282
@@ -13,6 +14,8 @@ References:
     | https://arxiv.org/abs/1606.04934 (top-down inference, free bits)
     | NVAE: A Deep Hierarchical Variational Autoencoder (Vahdat and Kautz, 2020)
     | https://arxiv.org/abs/2007.03898 (posteriors relative to the prior)
+    | PixelVAE: A Latent Variable Model for Natural Images (Gulrajani et al., 2016)
+    | https://arxiv.org/abs/1611.05013 (pixel networks as decoders)
 """
 
 # Shapes: B batch, k draws for each example, N rows, C H W an image, F features, P parameters of one
@@ -28,9 +31,10 @@ from torch import Tensor, nn
 
 from genus.config import check_positive, check_share
 from genus.distributions import DiagonalGaussian, Likelihood, LikelihoodName
-from genus.distributions.likelihoods import Law
+from genus.distributions.ordered import ExampleLaw
 from genus.errors import ConfigError
 from genus.families.bound_loss import BoundOptions
+from genus.families.conditioned import DecoderOptions
 from genus.families.sequential_latent import Choose, Observed, SequentialLatent
 from genus.nn.ladder import BottomUp, TopDown, group_sizes
 from genus.nn.standardised import Standardised
@@ -47,7 +51,8 @@ class LadderVAE(SequentialLatent):
         config: see `LadderVAE.Config`.
 
     Raises:
-        SpecError: the likelihood does not fit the data.
+        SpecError: the likelihood or the decoder does not fit the data.
+        ConfigError: a likelihood that the decoder cannot have.
 
     Example:
         >>> spec = Spec(shape=(1, 8, 8), levels=2)
@@ -57,7 +62,7 @@ class LadderVAE(SequentialLatent):
     """
 
     @dataclass(frozen=True, kw_only=True)
-    class Config(BoundOptions):
+    class Config(BoundOptions, DecoderOptions):
         """Options of the ladder VAE."""
 
         groups: int = 3
@@ -78,6 +83,7 @@ class LadderVAE(SequentialLatent):
         def __post_init__(self) -> None:
             super().__post_init__()
             check_positive(self, "groups", "latents", "features", "blocks")
+            self.check_decoder(self.likelihood)
             check_share(self, "dropout")
             if self.objective == "dreg":
                 raise ConfigError(
@@ -93,6 +99,9 @@ class LadderVAE(SequentialLatent):
         "features": 4,
         "blocks": 1,
         "free_bits": 0.0,
+        "decoder_features": 6,
+        "decoder_layers": 1,
+        "conditioning": 6,
     }
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
 
@@ -105,7 +114,8 @@ class LadderVAE(SequentialLatent):
         self.sizes = group_sizes(*size, c.groups)
         self.splits = [c.latents * h * w for h, w in self.sizes]
         self.up = BottomUp(C, size, self.sizes, c.features, c.blocks, c.dropout)
-        outputs = C * self.likelihood.width
+        self.pixels = c.pixel_decoder(spec, c.dropout)
+        outputs = c.conditioning if self.pixels else C * self.likelihood.width
         self.down = TopDown(outputs, size, self.sizes, c.features, c.latents, c.blocks, c.dropout)
         self.posteriors = nn.ModuleList(self._posterior_layer() for _ in self.sizes)
         self.label_up = nn.Embedding(spec.classes, C) if spec.classes else None
@@ -142,7 +152,7 @@ class LadderVAE(SequentialLatent):
 
         return observed
 
-    def walk(self, rows: int, y: Tensor | None, choose: Choose) -> Law:
+    def walk(self, rows: int, y: Tensor | None, choose: Choose) -> ExampleLaw:
         """Return the law of the entries, with latents chosen on the way down."""
         label_NF = None
         if self.label_down is not None:
@@ -153,7 +163,11 @@ class LadderVAE(SequentialLatent):
             prior = DiagonalGaussian(mean.flatten(1), log_scale.flatten(1))
             return choose(group, h_NFHW, prior).view(mean.shape)
 
-        out, P = self.down(rows, pick, label_NF), self.likelihood.width
+        out = self.down(rows, pick, label_NF)
+        if self.pixels is not None:
+            law: ExampleLaw = self.pixels(out)
+            return law
+        P = self.likelihood.width
         parameters = out.unflatten(1, (-1, P)).movedim(2, -1).reshape(rows, *self.spec.shape, P)
         return self.standardised.law(self.likelihood(parameters))
 

@@ -19,14 +19,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from genus import registry
 from genus.capabilities import Stream
 from genus.config import check_odd, check_positive, check_share
 from genus.errors import ConfigError
 from genus.families.autoregressive import Autoregressive
-from genus.families.base import Model
+from genus.families.conditioned import network_given_map, some_network
 from genus.families.guided import GuidedStream
-from genus.families.pixel import LayeredPixelNetwork, PixelNetwork, PixelStream
+from genus.families.pixel import PixelNetwork, PixelStream
 from genus.nn.upsampling import Upsampling
 from genus.registry import register
 from genus.spec import Spec
@@ -109,43 +108,33 @@ class MultiscalePixelRNN(Autoregressive):
 
     def __init__(self, spec: Spec, config: Config | None = None) -> None:
         super().__init__(spec, config)
-        self.small, self.large = self._small_network(), self._large_network()
+        options, conditioning = self.config, self.config.conditioning
+        shared = {"kernel": options.kernel, "hidden": options.hidden, "dropout": options.dropout}
+        self.small = self._small_network(shared)
+        self.large = network_given_map(
+            "large",
+            options.large,
+            spec,
+            conditioning,
+            features=options.features,
+            layers=options.layers,
+            **shared,
+        )
         C, *sides = self.small.spec.shape
-        conditioning = self.config.conditioning
-        self.large.condition_on(conditioning)
-        self.upsampling = Upsampling(C, conditioning, self.config.scale, reach=max(sides))
+        self.upsampling = Upsampling(C, conditioning, options.scale, reach=max(sides))
 
-    def _small_network(self) -> Autoregressive:
+    def _small_network(self, shared: dict[str, Any]) -> Autoregressive:
         """Return the network of the small image."""
         config, (C, *sides) = self.config, self.spec.shape
         spec = replace(self.spec, shape=(C, *(-(-side // config.scale) for side in sides)))
-        network = self._network(config.small, spec, config.small_features, config.small_layers)
+        sizes = {"features": config.small_features, "layers": config.small_layers}
+        network = some_network(config.small, spec, **sizes, **shared)
         if isinstance(network, Autoregressive) and network.likelihood.name == self.likelihood.name:
             return network
         raise ConfigError(
             f"small={config.small!r} has no {self.likelihood.name} law for each entry; "
             "choose a pixel network such as row-lstm or gated-pixelcnn"
         )
-
-    def _large_network(self) -> LayeredPixelNetwork:
-        """Return the network of the large image."""
-        config = self.config
-        network = self._network(config.large, self.spec, config.features, config.layers)
-        if isinstance(network, LayeredPixelNetwork):
-            return network
-        known = registry.list_models().items()
-        able = [name for name, cls in known if issubclass(cls, LayeredPixelNetwork)]
-        raise ConfigError(
-            f"large={config.large!r} cannot be conditioned on an image; choose from: "
-            f"{', '.join(able)}"
-        )
-
-    def _network(self, name: str, spec: Spec, features: int, layers: int) -> Model:
-        """Return a network with those of the options that it has."""
-        own = {key: getattr(self.config, key) for key in ("kernel", "hidden", "dropout")}
-        options = {"features": features, "layers": layers, **own}
-        known = registry.get(name).Config.__dataclass_fields__
-        return registry.create(name, spec, **{k: v for k, v in options.items() if k in known})
 
     @classmethod
     def check_spec(cls, spec: Spec) -> None:

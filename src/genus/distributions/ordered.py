@@ -1,0 +1,97 @@
+r"""A law over whole examples whose entries follow one after the other, each given those before it.
+
+.. math:: p(x) = \prod_t p(x_{o_t} \mid x_{o_1}, \dots, x_{o_{t-1}})
+
+It stands where laws of independent entries do: as what a decoder gives, for one.
+"""
+
+# Shapes: N rows, D entries; * the shape of an example.
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genus.capabilities import Stream
+from genus.distributions.likelihoods import Law
+
+CPU = torch.device("cpu")
+DRAWS = 8
+"""Draws of which `OrderedLaw.mean` is the average."""
+
+
+@dataclass(frozen=True, eq=False)
+class OrderedLaw:
+    """The law of N examples by its conditionals, all at once or one at a time.
+
+    Args:
+        conditionals: from examples ``(N, *)`` to the law of each entry given those before it.
+        stream: begins a walk over the same conditionals, position by position.
+        order: the flat index of the entry at each position.
+        shape: ``(N, *)``, of all rows together.
+        device: where its rows are.
+        temperature: divides the logits of every conditional.
+    """
+
+    conditionals: Callable[[Tensor], Law]
+    stream: Callable[[], Stream]
+    order: Sequence[int]
+    shape: tuple[int, ...]
+    device: torch.device = CPU
+    temperature: float = 1.0
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Return ``(N, *)``, of each entry given those before it; their sum is that of x."""
+        log_prob: Tensor = self._tempered(self.conditionals(x)).log_prob(x)
+        return log_prob
+
+    def tempered(self, temperature: float) -> OrderedLaw:
+        """Return the law with the logits of every conditional divided by ``temperature``."""
+        return replace(self, temperature=self.temperature * temperature)
+
+    def icdf(self, u: Tensor) -> Tensor:
+        """Return the examples ``(N, *)`` that uniform noise ``(N, *)`` stands for."""
+        return self.fill(torch.zeros_like(u, dtype=torch.long), None, u)
+
+    @torch.no_grad()
+    def fill(self, x: Tensor, known: Tensor | None, u: Tensor) -> Tensor:
+        """Return x with what is not known drawn in order, each entry given all before it.
+
+        Args:
+            x: ``(N, *)``.
+            known: ``(N, *)`` boolean, or None where nothing is.
+            u: uniform noise ``(N, *)``.
+        """
+        filled_ND = x.flatten(1).clone()
+        known_ND = None if known is None else known.expand_as(x).flatten(1)
+        u_ND, stream = u.flatten(1).double(), self.stream()
+        for index in self.order:
+            value_N = self._tempered(stream.next()).icdf(u_ND[:, index])
+            if known_ND is not None:
+                value_N = torch.where(known_ND[:, index], filled_ND[:, index], value_N.to(x))
+            filled_ND[:, index] = value_N
+            stream.push(value_N)
+        return filled_ND.view_as(x)
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean of every entry ``(N, *)``: an estimate, of `DRAWS` draws that are always the same.
+
+        It has no slope with respect to what the law was made of.
+        """
+        noise = torch.Generator().manual_seed(0)
+        total = torch.zeros(self.shape, device=self.device)
+        for _ in range(DRAWS):
+            u = torch.rand(self.shape, generator=noise, dtype=torch.float64)
+            total += self.icdf(u.to(self.device))
+        return total / DRAWS
+
+    def _tempered(self, law: Any) -> Any:
+        return law if self.temperature == 1 else law.tempered(self.temperature)
+
+
+ExampleLaw = Law | OrderedLaw
+"""What a decoder gives: a law of each entry by itself, or of one after the other."""

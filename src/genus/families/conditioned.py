@@ -1,0 +1,153 @@
+r"""Pixel networks given a map: images drawn pixel after pixel from what something else knows.
+
+.. math:: p(x \mid m) = \prod_i p(x_i \mid x_{<i}, m)
+
+With the map of a decoder it is PixelVAE: latents say what the image is about, and pixels settle
+among themselves what the latents leave open.
+
+References:
+    | PixelVAE: A Latent Variable Model for Natural Images (Gulrajani et al., 2016)
+    | https://arxiv.org/abs/1611.05013
+"""
+
+# Shapes: N rows, C H W an image, G features of the map.
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from genus import registry
+from genus.config import check_positive
+from genus.distributions.likelihoods import Law, LikelihoodName
+from genus.distributions.ordered import OrderedLaw
+from genus.errors import ConfigError
+from genus.families.base import Model
+from genus.families.pixel import LayeredPixelNetwork, PixelStream
+from genus.spec import Spec
+
+BLOCK = 256
+"""Rows that are scored at a time where no gradient is wanted, a bound on memory."""
+
+
+def some_network(name: str, spec: Spec, **options: Any) -> Model:
+    """Return a model with those of the options that it has."""
+    known = registry.get(name).Config.__dataclass_fields__
+    return registry.create(name, spec, **{k: v for k, v in options.items() if k in known})
+
+
+def network_given_map(
+    option: str, name: str, spec: Spec, conditioning: int, **options: Any
+) -> LayeredPixelNetwork:
+    """Return a pixel network that is conditioned on a map.
+
+    Args:
+        option: the user's name for this choice.
+        name: of the network.
+        spec: images with levels.
+        conditioning: features of the map.
+        options: of the network; those that it does not have are left out.
+
+    Raises:
+        ConfigError: no such model, or it cannot be conditioned on a map.
+    """
+    network = some_network(name, spec, **options)
+    if isinstance(network, LayeredPixelNetwork):
+        network.condition_on(conditioning)
+        return network
+    known = registry.list_models().items()
+    able = [known_as for known_as, cls in known if issubclass(cls, LayeredPixelNetwork)]
+    raise ConfigError(
+        f"{option}={name!r} cannot be conditioned on an image; choose from: {', '.join(able)}"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderOptions:
+    """What gives the entries their laws: options of a latent-variable model."""
+
+    decoder: Literal["independent", "pixelcnn", "row-lstm", "diagonal-bilstm"] = "independent"
+    """Independent laws given the latents, or a pixel network that sees earlier pixels as well."""
+    decoder_features: int = 64
+    """Features of a map of that pixel network."""
+    decoder_layers: int = 2
+    """Layers of that pixel network; the fewer, the more is left to the latents."""
+    conditioning: int = 32
+    """Features of the map that tells that pixel network of the latents."""
+
+    def check_decoder(self, likelihood: LikelihoodName) -> None:
+        """Raise `ConfigError` unless the numbers are positive and the likelihood can be had."""
+        check_positive(self, "decoder_features", "decoder_layers", "conditioning")
+        if self.decoder != "independent" and likelihood != "auto":
+            raise ConfigError(
+                f"likelihood={likelihood!r} is for decoder='independent'; a pixel network has a "
+                "probability for every level, leave the likelihood at 'auto'"
+            )
+
+    def pixel_decoder(self, spec: Spec, dropout: float) -> PixelDecoder | None:
+        """Return the pixel network at the end of a decoder, if that is what was chosen.
+
+        Raises:
+            ConfigError: no such network, or it cannot be conditioned on a map.
+            SpecError: the data are not images with levels.
+        """
+        if self.decoder == "independent":
+            return None
+        sizes = {"features": self.decoder_features, "layers": self.decoder_layers}
+        return PixelDecoder(spec, self.decoder, self.conditioning, dropout=dropout, **sizes)
+
+
+class PixelDecoder(nn.Module):
+    """A pixel network at the end of a decoder.
+
+    It takes no labels: what the class says must be in the map.
+
+    Args:
+        spec: images ``(C, H, W)`` with levels.
+        name: of the network.
+        conditioning: G, features of the map.
+        options: of the network; those that it does not have are left out.
+
+    Raises:
+        ConfigError: no such network, or it cannot be conditioned on a map.
+        SpecError: the data are not images with levels.
+
+    Example:
+        >>> decoder = PixelDecoder(Spec(shape=(1, 4, 5), levels=2), "pixelcnn", 3, layers=1)
+        >>> law = decoder(torch.zeros(2, 3, 4, 5))
+        >>> law.log_prob(law.icdf(torch.rand(2, 1, 4, 5))).shape
+        torch.Size([2, 1, 4, 5])
+    """
+
+    def __init__(self, spec: Spec, name: str, conditioning: int, **options: Any) -> None:
+        super().__init__()
+        self.network = network_given_map(
+            "decoder", name, replace(spec, classes=None), conditioning, **options
+        )
+
+    def forward(self, given_NGHW: Tensor) -> OrderedLaw:
+        """Return the law of images ``(N, C, H, W)`` given a map for each."""
+        return OrderedLaw(
+            conditionals=lambda x: self._conditionals(x, given_NGHW),
+            stream=lambda: self._stream(given_NGHW),
+            order=self.network.indices(),
+            shape=(len(given_NGHW), *self.network.spec.shape),
+            device=given_NGHW.device,
+        )
+
+    def _conditionals(self, x: Tensor, given_NGHW: Tensor) -> Law:
+        rows = len(x) if torch.is_grad_enabled() else BLOCK
+        pairs = zip(torch.split(x, rows), torch.split(given_NGHW, rows), strict=True)
+        network = self.network
+        parts = [
+            network.outputs(network.maps(network.scaled(some), None, None, given))
+            for some, given in pairs
+        ]
+        return network.likelihood(torch.cat(parts))
+
+    def _stream(self, given_NGHW: Tensor) -> PixelStream:
+        stream = PixelStream(self.network, len(given_NGHW), None)
+        self.network.condition(stream.cursor, given_NGHW)
+        return stream

@@ -1,0 +1,81 @@
+"""Pixel networks at the end of a decoder: one law, whole or pixel by pixel, given a map."""
+
+import pytest
+import torch
+
+from genus.errors import ConfigError, SpecError
+from genus.families import conditioned
+from genus.families.conditioned import PixelDecoder, network_given_map
+from genus.spec import Spec
+
+NETWORKS = ["pixelcnn", "row-lstm", "diagonal-bilstm"]
+SPECS = [Spec(shape=(1, 4, 5), levels=2), Spec(shape=(3, 5, 3), levels=4, classes=2)]
+
+
+def loud(name, spec):
+    torch.manual_seed(0)
+    decoder = PixelDecoder(spec, name, 3, features=12, layers=2, hidden=12, kernel=3).double()
+    with torch.no_grad():
+        for parameter in decoder.parameters():
+            parameter += 0.2 * torch.randn_like(parameter)
+    return decoder.eval()
+
+
+def some(spec, n=3):
+    generator = torch.Generator().manual_seed(1)
+    given = torch.randn(n, 3, *spec.shape[1:], generator=generator).double()
+    return torch.randint(spec.levels, (n, *spec.shape), generator=generator), given
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_streamed_law_is_the_whole_one_at_every_position(name, spec):
+    decoder, (x, given) = loud(name, spec), some(spec)
+    with torch.no_grad():
+        law = decoder(given)
+        whole, stream = law.log_prob(x).flatten(1), law.stream()
+        assert sorted(law.order) == list(range(spec.dims))
+        for index in law.order:
+            value = x.flatten(1)[:, index]
+            difference = stream.next().log_prob(value) - whole[:, index]
+            assert difference.abs().max() < 1e-9
+            stream.push(value)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_law_depends_on_the_map_of_its_own_row_alone(name):
+    spec = SPECS[1]
+    decoder, (x, given) = loud(name, spec), some(spec)
+    other = given.clone()
+    other[1] += 1
+    moved = (decoder(given).log_prob(x) - decoder(other).log_prob(x)).abs().flatten(1).sum(1)
+    assert moved[0] == 0
+    assert moved[2] == 0
+    assert moved[1] > 1e-3
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_law_has_a_slope_in_the_map(name):
+    decoder, (x, given) = loud(name, SPECS[0]), some(SPECS[0])
+    given.requires_grad_()
+    decoder(given).log_prob(x).sum().backward()
+    assert (given.grad.abs().sum((1, 2, 3)) > 0).all()
+
+
+def test_many_rows_are_scored_some_at_a_time(monkeypatch):
+    decoder, (x, given) = loud("row-lstm", SPECS[0]), some(SPECS[0], 7)
+    expected = decoder(given).log_prob(x)
+    sizes = []
+    decoder.network.first.register_forward_hook(lambda m, inputs, o: sizes.append(len(inputs[0])))
+    monkeypatch.setattr(conditioned, "BLOCK", 3)
+    with torch.no_grad():
+        found = decoder(given).log_prob(x)
+    torch.testing.assert_close(found, expected.detach())
+    assert sizes == [3, 3, 1]
+
+
+def test_a_network_that_cannot_be_told_is_refused():
+    with pytest.raises(ConfigError, match=r"inner='nade' cannot be conditioned.*row-lstm"):
+        network_given_map("inner", "nade", SPECS[0], 3)
+    with pytest.raises(SpecError, match="images"):
+        PixelDecoder(Spec(shape=(4,), levels=2), "pixelcnn", 3)
