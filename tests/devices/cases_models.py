@@ -99,12 +99,11 @@ def verbs(model, batch):
                 yield verb, str(reason)
 
 
-@pytest.mark.parametrize(("name", "spec"), fitting(SPECS))
-def test_a_model_does_the_same_on_the_device(name, spec):
+def does_the_same(name, spec, **options):
     batch, said = example(spec), []
     for on_the_device in (False, True):
         torch.manual_seed(0)
-        model = genus.create(name, spec, **list_models()[name].tiny).double()
+        model = genus.create(name, spec, **{**list_models()[name].tiny, **options}).double()
         if not on_the_device:
             losses = learn(model, batch)
             said.append((losses, dict(verbs(model.eval(), batch))))
@@ -122,3 +121,22 @@ def test_a_model_does_the_same_on_the_device(name, spec):
             assert got[verb] == value
         else:
             torch.testing.assert_close(got[verb], value, rtol=1e-8, atol=1e-8, msg=verb)
+
+
+@pytest.mark.parametrize(("name", "spec"), fitting(SPECS))
+def test_a_model_does_the_same_on_the_device(name, spec):
+    does_the_same(name, spec)
+
+
+@pytest.mark.parametrize("spec", ["image", "binary"])
+@pytest.mark.parametrize("decoder", ["pixelcnn", "diagonal-bilstm"])
+@pytest.mark.parametrize("name", ["vae", "ladder-vae"])
+def test_a_decoder_of_pixels_does_the_same_on_the_device(name, decoder, spec):
+    does_the_same(name, SPECS[spec], decoder=decoder)
+    with pretended():
+        spec = SPECS[spec]
+        model = genus.create(name, spec, **{**list_models()[name].tiny, "decoder": decoder})
+        batch = moved(example(spec), DEVICE)
+        model = model.to(DEVICE).eval()
+        law = model.decode(model.encode(batch.x, batch.y).centre, batch.y)
+        assert law.mean.device == batch.x.device
