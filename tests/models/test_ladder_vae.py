@@ -1,6 +1,7 @@
 """What is special to the ladder VAE: groups given those above them, on one way down."""
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -149,3 +150,14 @@ def test_what_a_pixel_network_cannot_do_is_said():
         create("ladder-vae", SPEC, decoder="nade")
     with pytest.raises(SpecError, match="images"):
         create("ladder-vae", Spec(shape=(4,)), decoder="pixelcnn")
+
+
+def test_however_wild_the_weights_no_divergence_runs_away():
+    """A latent may cost 11,026 nats: a shift and a log scale of 5, and no more."""
+    model, x = loud(), torch.randint(2, (3, *SPEC.shape))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter *= 100
+    kl = model.elbo(x).kl / torch.tensor(model.splits)
+    assert kl.max() > 10
+    assert (kl <= 0.5 * (5**2 + math.exp(10) - 1) - 5).all()

@@ -36,7 +36,7 @@ from genus.errors import ConfigError
 from genus.families.bound_loss import BoundOptions
 from genus.families.conditioned import DecoderOptions
 from genus.families.sequential_latent import Choose, Observed, SequentialLatent
-from genus.nn.ladder import BottomUp, TopDown, group_sizes
+from genus.nn.ladder import BottomUp, TopDown, bounded, group_sizes
 from genus.nn.standardised import Standardised
 from genus.registry import register
 from genus.spec import Batch, Spec
@@ -182,6 +182,6 @@ class _Maps:
         """Return the posterior of a group, said in units of its prior."""
         both = torch.cat([state, self.maps[group].to(state.dtype)], 1)
         out = self.model.posteriors[group](both).to(prior.mean.dtype)
-        shift, log_ratio = (part.flatten(1) for part in out.chunk(2, 1))
+        shift, log_ratio = (part.flatten(1) for part in bounded(out).chunk(2, 1))
         mean = prior.mean + prior.log_scale.exp() * shift
-        return DiagonalGaussian(mean, (prior.log_scale + log_ratio).clamp(-7, 7))
+        return DiagonalGaussian(mean, prior.log_scale + log_ratio)

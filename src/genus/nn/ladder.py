@@ -131,8 +131,8 @@ class TopDown(nn.Module):
         for group, size in enumerate(self.sizes):
             h_NFHW = resized(h_NFHW, size)
             prior = self.priors[group](F.silu(h_NFHW)).to(self.top_1FHW.dtype)
-            mean, log_scale = prior.chunk(2, 1)
-            z_NcHW = pick(group, h_NFHW, mean, log_scale.clamp(-7, 7))
+            mean, log_scale = bounded(prior).chunk(2, 1)
+            z_NcHW = pick(group, h_NFHW, mean, log_scale)
             h_NFHW = h_NFHW + self.enters[group](z_NcHW)
             if group == len(self.sizes) - 1 and label_NF is not None:
                 h_NFHW = h_NFHW + label_NF[:, :, None, None]
@@ -178,6 +178,19 @@ class MapDecoder(nn.Module):
             h_BFHW = blocks(resized(h_BFHW, size))
         out: Tensor = self.last(F.silu(resized(h_BFHW, self.size)))
         return out
+
+
+def bounded(x: Tensor) -> Tensor:
+    """Return x where it is small, and at most 5 either way, smoothly (Vahdat and Kautz 2020).
+
+    Nothing else holds the scale of latents: a step that doubles it is paid for in the next group,
+    until a divergence is a million nats and the group is given up.
+
+    Example:
+        >>> bounded(torch.tensor([-1e6, 0.1, 5.0]))
+        tensor([-5.0000,  0.1000,  3.8080])
+    """
+    return 5 * torch.tanh(x / 5)
 
 
 def kernel_for(size: Size) -> int:
