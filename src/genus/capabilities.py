@@ -179,7 +179,7 @@ class Encodes(Protocol):
 
 
 class Decodes(Protocol):
-    """Maps latents to a law over examples, differentiably."""
+    """Maps latents to a law over examples, whose ``log_prob`` is differentiable in them."""
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Any:
         """Return a distribution over ``(B, *shape)``."""

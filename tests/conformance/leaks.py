@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from tests.conformance.bugs import BUGS as BUGS
 from tests.conformance.bugs import bug
 
 from genus.models.diagonal_bilstm import DiagonalBiLSTM

@@ -3,7 +3,12 @@
 import re
 from pathlib import Path
 
-from tests.conformance import leaks, test_conditions, test_energy, test_marginals
+from tests.conformance import (
+    leaks,  # noqa: F401  (enters its bugs)
+    test_conditions,
+    test_energy,
+    test_marginals,
+)
 from tests.conformance.bugs import BUGS
 
 from genus.conformance.all_checks import CHECKS
@@ -19,7 +24,6 @@ def test_the_guide_explains_every_check_and_no_other():
 
 
 def test_every_check_catches_a_planted_bug():
-    assert leaks.BUGS is BUGS  # what it plants is entered
     caught = {name for _, names, _ in BUGS.values() for name in names}
     caught |= {name for _, _, names in OTHERS for name in names}
     assert set(CHECKS) - caught == INFORMS

@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from genus import create, registry
+from genus.conformance import verify
 from genus.errors import ConfigError, SpecError
 from genus.families import conditioned
 from genus.families.conditioned import PixelDecoder, network_given_map
@@ -79,3 +81,18 @@ def test_a_network_that_cannot_be_told_is_refused():
         network_given_map("inner", "nade", SPECS[0], 3)
     with pytest.raises(SpecError, match="images"):
         PixelDecoder(Spec(shape=(4,), levels=2), "pixelcnn", 3)
+
+
+@pytest.mark.parametrize("name", ["vae", "m2", "ladder-vae"])
+def test_a_model_that_ends_in_a_pixel_network_conforms(name):
+    cls = registry.get(name)
+    ended = type("Ended", (cls,), {"tiny": {**cls.tiny, "decoder": "pixelcnn"}})
+    report = verify(ended, specs=[Spec(shape=(1, 2, 3), levels=2, classes=2)], quick=True)
+    assert report.passed, str(report)
+    assert {"decoder.causality", "decoder.stream"} <= {f.check for f in report.findings}
+
+
+def test_options_reach_the_pixel_network():
+    model = create("vae", SPECS[0], decoder="row-lstm", dropout=0.3, decoder_layers=3)
+    assert (model.pixels.network.config.dropout, len(model.pixels.network.layers)) == (0.3, 3)
+    assert model.pixels.network.config.features == 64

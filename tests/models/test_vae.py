@@ -149,3 +149,30 @@ def test_a_pixel_network_at_the_end_of_the_decoder(network: str, decoder: str) -
     space = torch.cartesian_prod(*[torch.arange(2)] * 6).view(64, 1, 2, 3)
     given = model.decode(torch.ones(64, 1).double()).log_prob(space).flatten(1).sum(1)
     assert given.exp().sum().item() == pytest.approx(1, abs=1e-9)
+
+
+def test_entries_that_a_pixel_network_draws_are_told_what_is_known_before_them() -> None:
+    """With latents that say nothing the second pixel follows from the first alone."""
+    spec = Spec(shape=(1, 1, 2), levels=2)
+    small = {"decoder_features": 6, "decoder_layers": 1, "conditioning": 4}
+    model = loud(spec, decoder="pixelcnn", **small).eval()
+    model.pixels.network.biases.weight.data.zero_()
+    for layer in (model.pixels.network.first, model.pixels.network.last):
+        layer.weight.data.mul_(6)  # so that much depends on the first pixel
+    pairs = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]]).view(4, 1, 1, 2)
+    log_p = model.decode(torch.zeros(4, 1).double()).log_prob(pairs).detach().view(4, 2)
+    given_zero, given_one = log_p[1, 1].exp().item(), log_p[3, 1].exp().item()
+    assert abs(given_zero - given_one) > 0.15
+    n, known = 4000, torch.tensor([True, False]).view(1, 1, 1, 2)
+    for first, expected in ((0, given_zero), (1, given_one)):
+        x = torch.full((n, 1, 1, 2), first)
+        seeded = torch.Generator().manual_seed(0)
+        done = model.complete(x, known.expand_as(x), generator=seeded)
+        assert "order of the pixels" in done.method
+        error = math.sqrt(expected * (1 - expected) / n)
+        assert abs(done.x[..., 1].double().mean().item() - expected) < 5 * error
+    cold = model.sample(n, generator=torch.Generator().manual_seed(0), temperature=0.5)
+    one = log_p[3, 0].exp()  # the logit of the first pixel is doubled
+    expected = torch.sigmoid(2 * torch.logit(one)).item()
+    error = math.sqrt(expected * (1 - expected) / n)
+    assert abs(cold[..., 0].double().mean().item() - expected) < 5 * error

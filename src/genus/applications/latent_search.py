@@ -25,6 +25,7 @@ from torch import Tensor
 
 from genus.capabilities import Decodes, supports
 from genus.config import check_positive
+from genus.distributions.ordered import OrderedLaw
 from genus.errors import ConfigError, SpecError
 from genus.evaluation.likelihood import place, scoring_mode
 from genus.evaluation.nets import Scaler
@@ -130,6 +131,7 @@ def search_latents(
     parts = []
     with scoring_mode(model) as ready:
         starts_SE = _starts(ready, options)
+        _check_slope(ready, starts_SE, y)
         for begin in range(0, len(x), AT_ONCE):
             rows = slice(begin, begin + AT_ONCE)
             target_BD = place(ready, scaler(x[rows]).flatten(1))
@@ -145,6 +147,16 @@ def _check_labels(model: Any, x: Tensor, y: Tensor | None) -> None:
     if y is None:
         raise SpecError(f"this {model.name} is class-conditional; give the labels of the examples")
     model.spec.check_labels(y, len(x))
+
+
+def _check_slope(model: Any, starts_SE: Tensor, y: Tensor | None) -> None:
+    """Raise `ConfigError` if the mean of what is decoded does not lead anywhere."""
+    label_1 = None if y is None else place(model, y[:1])
+    if isinstance(model.decode(starts_SE[:1], label_1), OrderedLaw):
+        raise ConfigError(
+            f"this {model.name} draws an example entry after entry, so that its mean has no slope "
+            "to search along; take a model with decoder='independent'"
+        )
 
 
 def _starts(model: Any, options: SearchOptions) -> Tensor:
@@ -208,11 +220,6 @@ class _Search:
 
     def _mean(self, z_BE: Tensor) -> Tensor:
         mean: Tensor = self.model.decode(z_BE, self.y_B).mean
-        if z_BE.requires_grad and not mean.requires_grad:
-            raise ConfigError(
-                f"{self.model.name} draws an example entry after entry, so that its mean has no "
-                "slope to search along; take a model whose decoder gives all entries at once"
-            )
         return mean
 
     def _residual(self, mean: Tensor) -> Tensor:

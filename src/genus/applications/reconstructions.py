@@ -80,8 +80,9 @@ def plot_reconstructions(
     with scoring_mode(model) as ready:
         law = reconstruct(ready, batch)
         facts = {"rows": rows.tolist(), "draw": draw, **_fit(law, place(ready, batch.x))}
-        again = law.mean
-        if noise is not None:
+        if noise is None:
+            again = law.mean
+        else:
             again = law.icdf(place(ready, noise.uniform(*data.spec.shape)))
     pixels = seen(torch.cat([batch.x.float(), again.float().cpu()]), data.spec)
     columns = min(len(rows), MOST_COLUMNS)

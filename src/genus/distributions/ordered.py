@@ -78,15 +78,16 @@ class OrderedLaw:
 
     @property
     def mean(self) -> Tensor:
-        """Mean of every entry ``(N, *)``: an estimate, of `DRAWS` draws that are always the same.
+        """Mean of every entry ``(N, *)``: an estimate, of `DRAWS` draws from fixed noise.
 
-        It has no slope with respect to what the law was made of.
+        All rows have the same noise, so that rows of one law have one mean, whatever is beside
+        them. It has no slope with respect to what the law was made of.
         """
-        noise = torch.Generator().manual_seed(0)
+        generator = torch.Generator().manual_seed(0)
+        u_D = torch.rand(DRAWS, *self.shape[1:], generator=generator, dtype=torch.float64)
         total = torch.zeros(self.shape, device=self.device)
-        for _ in range(DRAWS):
-            u = torch.rand(self.shape, generator=noise, dtype=torch.float64)
-            total += self.icdf(u.to(self.device))
+        for u in u_D.to(self.device):
+            total += self.icdf(u.expand(self.shape))
         return total / DRAWS
 
     def _tempered(self, law: Any) -> Any:

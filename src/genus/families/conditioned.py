@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from genus import registry
 from genus.config import check_positive
-from genus.distributions.likelihoods import Law, LikelihoodName
+from genus.distributions.likelihoods import Law, Likelihood
 from genus.distributions.ordered import OrderedLaw
 from genus.errors import ConfigError
 from genus.families.base import Model
@@ -77,26 +77,32 @@ class DecoderOptions:
     conditioning: int = 32
     """Features of the map that tells that pixel network of the latents."""
 
-    def check_decoder(self, likelihood: LikelihoodName) -> None:
-        """Raise `ConfigError` unless the numbers are positive and the likelihood can be had."""
+    def check_decoder(self) -> None:
+        """Raise `ConfigError` unless the numbers are positive."""
         check_positive(self, "decoder_features", "decoder_layers", "conditioning")
-        if self.decoder != "independent" and likelihood != "auto":
-            raise ConfigError(
-                f"likelihood={likelihood!r} is for decoder='independent'; a pixel network has a "
-                "probability for every level, leave the likelihood at 'auto'"
-            )
 
-    def pixel_decoder(self, spec: Spec, dropout: float) -> PixelDecoder | None:
+    def pixel_decoder(self, likelihood: Likelihood, dropout: float) -> PixelDecoder | None:
         """Return the pixel network at the end of a decoder, if that is what was chosen.
 
+        Args:
+            likelihood: of the model, on its data.
+            dropout: share of the network's features dropped in training.
+
         Raises:
-            ConfigError: no such network, or it cannot be conditioned on a map.
+            ConfigError: the network has another likelihood, or too few features for its colours.
             SpecError: the data are not images with levels.
         """
         if self.decoder == "independent":
             return None
-        sizes = {"features": self.decoder_features, "layers": self.decoder_layers}
-        return PixelDecoder(spec, self.decoder, self.conditioning, dropout=dropout, **sizes)
+        spec, sizes = likelihood.spec, {"layers": self.decoder_layers, "dropout": dropout}
+        features = {"features": self.decoder_features, **sizes}
+        decoder = PixelDecoder(spec, self.decoder, self.conditioning, **features)
+        if decoder.network.likelihood.name != likelihood.name:
+            raise ConfigError(
+                f"likelihood={likelihood.name!r} is for decoder='independent'; the pixel network "
+                f"has {decoder.network.likelihood.name!r} here, leave the likelihood at 'auto'"
+            )
+        return decoder
 
 
 class PixelDecoder(nn.Module):
@@ -123,6 +129,12 @@ class PixelDecoder(nn.Module):
 
     def __init__(self, spec: Spec, name: str, conditioning: int, **options: Any) -> None:
         super().__init__()
+        features = options.get("features")
+        if spec.is_image and features is not None and features < 2 * spec.shape[0]:
+            raise ConfigError(
+                f"decoder_features={features} must be at least {2 * spec.shape[0]}, twice the "
+                "colours of an image"
+            )
         self.network = network_given_map(
             "decoder", name, replace(spec, classes=None), conditioning, **options
         )

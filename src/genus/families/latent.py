@@ -36,7 +36,7 @@ from genus.random import Noise
 from genus.spec import Batch, Spec
 
 DECODED_AT_A_TIME = 2**16
-"""Entries of one example's decoded draws held at a time by importance sampling. It bounds memory,
+"""Numbers of one example's decoded draws held at a time by importance sampling. It bounds memory,
 and does not depend on the batch, nor does the noise that a draw gets."""
 ENTRIES_AT_A_TIME = 2**20
 """Entries held at a time where every example is taken with every class."""
@@ -82,6 +82,11 @@ class LatentVariable(Model, abc.ABC):
     @abc.abstractmethod
     def prior(self) -> LatentLaw:
         """Return the law of the latents ``(..., E)``."""
+
+    @property
+    def decoded_numbers(self) -> int:
+        """Numbers of one entry that a decoding holds; they bound how many are held at a time."""
+        return 1
 
     @property
     @abc.abstractmethod
@@ -158,7 +163,7 @@ class LatentVariable(Model, abc.ABC):
         return bound(y)
 
     def _importance_weighted(self, x: Tensor, y: Tensor | None, k: int, noise: Noise) -> Tensor:
-        at_once = max(1, DECODED_AT_A_TIME // self.spec.dims)
+        at_once = max(1, DECODED_AT_A_TIME // (self.spec.dims * self.decoded_numbers))
         parts = []
         for start in range(0, k, at_once):
             eps_BcE = noise.normal(min(at_once, k - start), self.latent_size)
@@ -259,8 +264,9 @@ class LatentVariable(Model, abc.ABC):
         log_p_Bk1, log_q_Bk1, kl_Bk1 = (t.unsqueeze(-1) for t in (log_p_Bk, log_q_Bk, kl_Bk))
         found = Inference(law, log_p_Bk1, log_q_Bk1, kl_Bk1, q.centre)
         weight = self.options.weight(self.progress)
-        nats = doubly_reparameterised(z_BkE, found.log_weights(x, weight))
-        said = report(found.reconstruction(x), found.kl_BkG, found.centre_BE)
+        reconstruction_Bk = found.reconstruction(x)
+        nats = doubly_reparameterised(z_BkE, reconstruction_Bk - weight * kl_Bk)
+        said = report(reconstruction_Bk, found.kl_BkG, found.centre_BE)
         return {"loss": nats / self.spec.dims, **said}
 
     @torch.no_grad()
@@ -308,6 +314,8 @@ class LatentVariable(Model, abc.ABC):
 
         Latents are drawn given the picture and missing entries given the latents, in turn; the
         first picture's missing entries are a sample's (Rezende et al. 2014, arXiv:1401.4082).
+        Where the decoder is a pixel network, a missing entry is told those before it by the
+        network, and those that are known after it by the latents alone.
 
         Args:
             x: ``(B, *shape)``; what stands in missing entries does not matter.
@@ -331,12 +339,15 @@ class LatentVariable(Model, abc.ABC):
                 z_BE = self.encode(filled, labels).draw(noise)
                 law = self.decode(z_BE, labels).tempered(temperature)
                 u = noise.uniform(*self.spec.shape)
-                if isinstance(law, OrderedLaw):  # entries that are known tell those after them
+                if isinstance(law, OrderedLaw):  # what is known tells the entries after it
                     filled = law.fill(own, known, u)
                 else:
                     filled = torch.where(known, own, law.icdf(u).to(own))
         filled = torch.where(known, x, filled.to(x))
-        return Completion(filled, False, f"pseudo-Gibbs, {SWEEPS} sweeps", y=labels)
+        method = f"pseudo-Gibbs, {SWEEPS} sweeps"
+        if isinstance(law, OrderedLaw):
+            method += ", each in the order of the pixels"
+        return Completion(filled, False, method, y=labels)
 
     def features(self, x: Tensor) -> Tensor:
         """Return ``(B, E)``, the posterior's centre, with classes averaged over them.

@@ -80,7 +80,7 @@ class VariationalOptions(BoundOptions, DecoderOptions):
         super().__post_init__()
         sizes = ("latents", "hidden", "depth", "features", "components")
         check_positive(self, *sizes, "flow_steps", "flow_hidden")
-        self.check_decoder(self.likelihood)
+        self.check_decoder()
         check_share(self, "dropout")
         if self.prior == "vamp" and self.posterior != "diagonal":
             raise ConfigError(
@@ -120,7 +120,7 @@ class VariationalAutoencoder(LatentVariable):
             c.posterior, c.latents, steps=c.flow_steps, hidden=c.flow_hidden
         )
         self.prior_part = self._prior_part()
-        self.pixels = c.pixel_decoder(spec, c.dropout)
+        self.pixels = c.pixel_decoder(self.likelihood, c.dropout)
         self.encoder, self.decoder = self._coders(self.posterior_part.width)
         self.standardised = Standardised(spec)
 
@@ -168,6 +168,11 @@ class VariationalAutoencoder(LatentVariable):
     def latent_size(self) -> int:
         """Z, the size of the latent vector."""
         return self.config.latents
+
+    @property
+    def decoded_numbers(self) -> int:
+        """Numbers of one entry that a decoding holds."""
+        return 1 if self.pixels is None else self.config.conditioning
 
     @property
     def convolutional(self) -> bool:

@@ -83,7 +83,7 @@ class LadderVAE(SequentialLatent):
         def __post_init__(self) -> None:
             super().__post_init__()
             check_positive(self, "groups", "latents", "features", "blocks")
-            self.check_decoder(self.likelihood)
+            self.check_decoder()
             check_share(self, "dropout")
             if self.objective == "dreg":
                 raise ConfigError(
@@ -114,13 +114,18 @@ class LadderVAE(SequentialLatent):
         self.sizes = group_sizes(*size, c.groups)
         self.splits = [c.latents * h * w for h, w in self.sizes]
         self.up = BottomUp(C, size, self.sizes, c.features, c.blocks, c.dropout)
-        self.pixels = c.pixel_decoder(spec, c.dropout)
+        self.pixels = c.pixel_decoder(self.likelihood, c.dropout)
         outputs = c.conditioning if self.pixels else C * self.likelihood.width
         self.down = TopDown(outputs, size, self.sizes, c.features, c.latents, c.blocks, c.dropout)
         self.posteriors = nn.ModuleList(self._posterior_layer() for _ in self.sizes)
         self.label_up = nn.Embedding(spec.classes, C) if spec.classes else None
         self.label_down = nn.Embedding(spec.classes, c.features) if spec.classes else None
         self.standardised = Standardised(spec)
+
+    @property
+    def decoded_numbers(self) -> int:
+        """Numbers of one entry that a decoding holds."""
+        return 1 if self.pixels is None else self.config.conditioning
 
     def _posterior_layer(self) -> nn.Sequential:
         """Return what says how a posterior differs from the prior; at first not at all."""
