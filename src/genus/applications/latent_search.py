@@ -131,7 +131,8 @@ def search_latents(
     parts = []
     with scoring_mode(model) as ready:
         starts_SE = _starts(ready, options)
-        _check_slope(ready, starts_SE, y)
+        if options.steps:
+            _check_slope(ready, starts_SE, y)
         for begin in range(0, len(x), AT_ONCE):
             rows = slice(begin, begin + AT_ONCE)
             target_BD = place(ready, scaler(x[rows]).flatten(1))

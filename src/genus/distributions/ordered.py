@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,8 +44,7 @@ class OrderedLaw:
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Return ``(N, *)``, of each entry given those before it; their sum is that of x."""
-        log_prob: Tensor = self._tempered(self.conditionals(x)).log_prob(x)
-        return log_prob
+        return self.conditionals(x).tempered(self.temperature).log_prob(x)
 
     def tempered(self, temperature: float) -> OrderedLaw:
         """Return the law with the logits of every conditional divided by ``temperature``."""
@@ -54,26 +52,23 @@ class OrderedLaw:
 
     def icdf(self, u: Tensor) -> Tensor:
         """Return the examples ``(N, *)`` that uniform noise ``(N, *)`` stands for."""
-        return self.fill(torch.zeros_like(u, dtype=torch.long), None, u)
+        nothing = torch.zeros_like(u, dtype=torch.bool)
+        return self.fill(nothing.long(), nothing, u)
 
     @torch.no_grad()
-    def fill(self, x: Tensor, known: Tensor | None, u: Tensor) -> Tensor:
+    def fill(self, x: Tensor, known: Tensor, u: Tensor) -> Tensor:
         """Return x with what is not known drawn in order, each entry given all before it.
 
         Args:
             x: ``(N, *)``.
-            known: ``(N, *)`` boolean, or None where nothing is.
-            u: uniform noise ``(N, *)``.
+            known: ``(N, *)`` boolean.
+            u: uniform noise ``(N, *)``, by entry.
         """
-        filled_ND = x.flatten(1).clone()
-        known_ND = None if known is None else known.expand_as(x).flatten(1)
-        u_ND, stream = u.flatten(1).double(), self.stream()
-        for index in self.order:
-            value_N = self._tempered(stream.next()).icdf(u_ND[:, index])
-            if known_ND is not None:
-                value_N = torch.where(known_ND[:, index], filled_ND[:, index], value_N.to(x))
-            filled_ND[:, index] = value_N
-            stream.push(value_N)
+        by_position_ND = u.flatten(1)[:, list(self.order)].double()
+        known_ND = known.expand_as(x).flatten(1)
+        filled_ND, _ = fill_in_order(
+            self.stream(), self.order, x.flatten(1), known_ND, by_position_ND, self.temperature
+        )
         return filled_ND.view_as(x)
 
     @property
@@ -90,8 +85,34 @@ class OrderedLaw:
             total += self.icdf(u.expand(self.shape))
         return total / DRAWS
 
-    def _tempered(self, law: Any) -> Any:
-        return law if self.temperature == 1 else law.tempered(self.temperature)
+
+def fill_in_order(
+    stream: Stream,
+    order: Sequence[int],
+    x_ND: Tensor,
+    known_ND: Tensor,
+    u_ND: Tensor,
+    temperature: float = 1.0,
+) -> tuple[Tensor, Tensor]:
+    """Return x with its missing entries drawn in order, and their log-probability ``(N,)``.
+
+    Args:
+        stream: the conditionals of N examples, at their first position.
+        order: the flat index of the entry at each position.
+        x_ND: what is known, and anything in place of the rest.
+        known_ND: boolean.
+        u_ND: uniform noise, by position in the order.
+        temperature: divides the logits of every conditional.
+    """
+    filled_ND, log_prob_N = x_ND.clone(), u_ND.new_zeros(len(x_ND))
+    for position, index in enumerate(order):
+        law, known_N = stream.next().tempered(temperature), known_ND[:, index]
+        drawn_N = law.icdf(u_ND[:, position]).to(filled_ND)
+        value_N = torch.where(known_N, filled_ND[:, index], drawn_N)
+        log_prob_N += law.log_prob(value_N).masked_fill(known_N, 0)
+        filled_ND[:, index] = value_N
+        stream.push(value_N)
+    return filled_ND, log_prob_N
 
 
 ExampleLaw = Law | OrderedLaw

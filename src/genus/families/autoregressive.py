@@ -14,6 +14,7 @@ from torch import Tensor
 
 from genus.capabilities import Completion, Objective, Stream
 from genus.distributions.likelihoods import Law, Likelihood
+from genus.distributions.ordered import fill_in_order
 from genus.families.base import DensityModel, check_temperature, evaluating
 from genus.families.completion import PARTICLES, CompletionMethod, complete
 from genus.families.recorded import RecordedSampler
@@ -275,19 +276,13 @@ class Autoregressive(DensityModel, abc.ABC):
             temperature: divides every conditional's logits.
             streaming: False runs the whole network once per position.
         """
-        x_BD, known_BD = x.to(self.device).flatten(1).clone(), known.to(self.device).flatten(1)
-        log_prob_B = u_BD.new_zeros(len(x))
+        x_BD, known_BD = (part.to(self.device).flatten(1) for part in (x, known))
         with evaluating(self):
             stream = (self.stream if streaming else self.recompute)(len(x), labels)
-            for t, index in enumerate(self.indices()):
-                law = stream.next().tempered(temperature)
-                value = torch.where(
-                    known_BD[:, index], x_BD[:, index], law.icdf(u_BD[:, t]).to(x_BD)
-                )
-                log_prob_B += law.log_prob(value).masked_fill(known_BD[:, index], 0)
-                x_BD[:, index] = value
-                stream.push(value)
-        return x_BD.view_as(x), log_prob_B
+            filled_BD, log_prob_B = fill_in_order(
+                stream, self.indices(), x_BD, known_BD, u_BD, temperature
+            )
+        return filled_BD.view_as(x), log_prob_B
 
 
 class RecomputingStream:

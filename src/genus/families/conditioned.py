@@ -77,6 +77,11 @@ class DecoderOptions:
     conditioning: int = 32
     """Features of the map that tells that pixel network of the latents."""
 
+    @property
+    def decoded_numbers(self) -> int:
+        """Numbers of one entry that a decoding holds."""
+        return 1 if self.decoder == "independent" else self.conditioning
+
     def check_decoder(self) -> None:
         """Raise `ConfigError` unless the numbers are positive."""
         check_positive(self, "decoder_features", "decoder_layers", "conditioning")

@@ -32,6 +32,7 @@ from genus.families.bound_loss import (
     log_mean_exp,
     report,
 )
+from genus.families.conditioned import DecoderOptions
 from genus.random import Noise
 from genus.spec import Batch, Spec
 
@@ -86,7 +87,7 @@ class LatentVariable(Model, abc.ABC):
     @property
     def decoded_numbers(self) -> int:
         """Numbers of one entry that a decoding holds; they bound how many are held at a time."""
-        return 1
+        return self.config.decoded_numbers if isinstance(self.config, DecoderOptions) else 1
 
     @property
     @abc.abstractmethod

@@ -170,11 +170,6 @@ class VariationalAutoencoder(LatentVariable):
         return self.config.latents
 
     @property
-    def decoded_numbers(self) -> int:
-        """Numbers of one entry that a decoding holds."""
-        return 1 if self.pixels is None else self.config.conditioning
-
-    @property
     def convolutional(self) -> bool:
         """Whether the networks are convolutional."""
         c, spec = self.config, self.spec

@@ -122,11 +122,6 @@ class LadderVAE(SequentialLatent):
         self.label_down = nn.Embedding(spec.classes, c.features) if spec.classes else None
         self.standardised = Standardised(spec)
 
-    @property
-    def decoded_numbers(self) -> int:
-        """Numbers of one entry that a decoding holds."""
-        return 1 if self.pixels is None else self.config.conditioning
-
     def _posterior_layer(self) -> nn.Sequential:
         """Return what says how a posterior differs from the prior; at first not at all."""
         c = self.config
