@@ -92,6 +92,11 @@ def test_a_model_that_ends_in_a_pixel_network_conforms(name):
     assert {"decoder.causality", "decoder.stream"} <= {f.check for f in report.findings}
 
 
+def test_a_table_has_no_pixels_and_is_told_so():
+    with pytest.raises(SpecError, match=r"decoder=.pixelcnn. needs images.*leave the decoder"):
+        create("vae", Spec(shape=(4,)), decoder="pixelcnn")
+
+
 def test_options_reach_the_pixel_network():
     model = create("vae", SPECS[0], decoder="row-lstm", dropout=0.3, decoder_layers=3)
     assert (model.pixels.network.config.dropout, len(model.pixels.network.layers)) == (0.3, 3)

@@ -23,7 +23,7 @@ from genus import registry
 from genus.config import check_positive
 from genus.distributions.likelihoods import Law, Likelihood
 from genus.distributions.ordered import OrderedLaw
-from genus.errors import ConfigError
+from genus.errors import ConfigError, SpecError
 from genus.families.base import Model
 from genus.families.pixel import LayeredPixelNetwork, PixelStream
 from genus.spec import Spec
@@ -100,6 +100,11 @@ class DecoderOptions:
         if self.decoder == "independent":
             return None
         spec, sizes = likelihood.spec, {"layers": self.decoder_layers, "dropout": dropout}
+        if not (spec.is_image and spec.is_discrete):
+            raise SpecError(
+                f"decoder={self.decoder!r} needs images (C, H, W) with levels, but the data are "
+                f"{spec}; leave the decoder at 'independent'"
+            )
         features = {"features": self.decoder_features, **sizes}
         decoder = PixelDecoder(spec, self.decoder, self.conditioning, **features)
         if decoder.network.likelihood.name != likelihood.name:
