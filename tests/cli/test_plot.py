@@ -149,6 +149,8 @@ def test_a_run_of_classes_and_a_run_of_vectors(cli):
         ("traversal", ("--gray",), ("say how --data is read",)),
         ("progress", ("--data", "digits", "-o", "a.png"), ("--data is for", "must end with .gif")),
         ("curves", ("-n", 4, "--index", "3"), ("curves are all shown", "--index is for")),
+        ("filters", ("--device", "cuda:97"), ("device='cuda:97' was asked for, but torch",)),
+        ("curves", ("--device", "auto"), ("--device: no model is run for curves; leave it out",)),
         ("progress", ("-n", 1), ("-n 1 makes no animation",)),
         ("progress", (), ("small has 0 sample grids, and an animation needs two; train with",)),
     ],

@@ -18,16 +18,27 @@ RUNS = {
     "gaussian-mixture": ["--data", "table.csv"],
     "pix2pix": ["--data", "digits", "--given", "downsample:2"],
 }
+HMM = ["--data", "digits", "--set", "states=3"]
+
+
+@pytest.fixture
+def run_of(tmp_path, monkeypatch):
+    """Train a model in the folder "run"."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GENUS_CACHE", str(tmp_path / "cache"))
+
+    def train(model):
+        words = [*RUNS.get(model, HMM), "--steps", "3", "--samples", "0", "--out", "run"]
+        assert main(["train", model, *words]) == 0
+
+    return train
 
 
 @pytest.fixture(params=RUNS)
-def run(request, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("GENUS_CACHE", str(tmp_path / "cache"))
+def run(request, run_of):
     table = np.random.default_rng(0).normal(size=(90, 3)) @ [[1, 2, 0], [0, 1, 1], [0, 0, 1]]
     np.savetxt("table.csv", table, delimiter=",", header="a,b,c", comments="")
-    words = [*RUNS[request.param], "--steps", "3", "--samples", "0", "--out", "run"]
-    assert main(["train", request.param, *words]) == 0
+    run_of(request.param)
     return request.param
 
 
@@ -110,3 +121,42 @@ def test_classes_and_features_are_the_same(run, monkeypatch):
         same_files(monkeypatch, ["classify", "run"], [], ".csv")
     if run in ("naive-bayes", "vae", "rbm"):
         same_files(monkeypatch, ["features", "run", "--split", "test"], [])
+
+
+PICTURES = {
+    "reconstructions": "vae",
+    "projection": "vae",
+    "interpolation": "vae",
+    "traversal": "vae",
+    "latent-map": "vae",
+    "filters": "rbm",
+    "states": "hmm",
+}
+
+
+@pytest.mark.parametrize(("kind", "model"), PICTURES.items())
+def test_pictures_tell_the_same(kind, model, run_of, monkeypatch, capsys):
+    run_of(model)
+    words, moved, told = ["plot", "run", kind, "-n", "2", "--json"], [], []
+    for place in WHERE:
+        capsys.readouterr()
+        out = [*words, "-o", f"{place}.png"]
+        code = main(out) if place == "here" else on_the_device(monkeypatch, out, moved)
+        assert code == 0, capsys.readouterr().err
+        told.append(json.loads(capsys.readouterr().out)["facts"])
+    assert moved == ["cuda", "cuda"]
+    assert_alike(told[1], told[0])
+
+
+def assert_alike(there, here):
+    """Compare what JSON holds, numbers nearly."""
+    if isinstance(here, dict):
+        assert there.keys() == here.keys()
+        for key in here:
+            assert_alike(there[key], here[key])
+    elif isinstance(here, list):
+        assert len(there) == len(here)
+        for one, other in zip(there, here, strict=True):
+            assert_alike(one, other)
+    else:
+        assert there == (pytest.approx(here, rel=1e-2) if isinstance(here, float) else here)

@@ -65,7 +65,7 @@ def plot(
         return
     from genus.training import load
 
-    model = load(run)
+    model = load(run, options.device)
     _check_able(model, kind)
     if kind != "filters":
         runs.check_no_images(model, f"a picture of kind {kind}", run)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from genus.cli.errors import Problems, UsageError
-from genus.cli.options import Flag, check_output, check_seed, numbers, within
+from genus.cli.options import Flag, check_device, check_output, check_seed, numbers, within
 
 Kind = Literal[
     "reconstructions",
@@ -77,6 +77,7 @@ class PlotOptions:
             arc for a standard normal prior of 10 latents or more.
         draw: Show draws of the law of the entries; their means when left out.
         seed: Seed of the choice of rows and of draws.
+        device: Where the model is run: auto, cpu, cuda or cuda:1.
     """
 
     n: Annotated[int | None, Parameter(name=("-n", "--n"))] = None
@@ -85,6 +86,7 @@ class PlotOptions:
     route: Route | None = None
     draw: Flag = False
     seed: int = 0
+    device: str = "cpu"
 
     def given(self) -> list[str]:
         """Return the options that were typed and that not every picture takes."""
@@ -141,6 +143,10 @@ def check(
             _check_index(kind, numbers(options.index, "--index"), options)
     with problems.collect():
         check_seed(options.seed)
+    with problems.collect():
+        check_device(options.device)
+    no_model = kind in ("curves", "progress") and options.device != "cpu"
+    problems.require(not no_model, f"--device: no model is run for {kind}; leave it out")
     with problems.collect():
         check_output(path, force)
     suffix = suffix_of(kind)
