@@ -216,7 +216,7 @@ def test_an_infinite_gradient_stops_the_run(tmp_path):
             make("toy-chain"),
             toy_data(),
             tmp_path / "run",
-            TrainConfig(steps=9, **PLAIN),
+            TrainConfig(steps=9, rollbacks=0, **PLAIN),
             hooks=[Poison()],
         )
 

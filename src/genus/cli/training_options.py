@@ -34,8 +34,8 @@ class TrainOptions:
         evaluate_every: Steps, or seconds without --steps, between scores on valid (a tenth).
         checkpoint_every: Seconds between checkpoints; 0 writes one after every step (60).
         samples: Images in the sample grids; 0 draws none (36).
-        rollbacks: Times that an adversarial model which goes wrong returns to its best weights
-            before the run ends early; 0 only warns (3).
+        rollbacks: Times that a run which explodes, or an adversarial model which goes wrong,
+            returns to its best weights before the run ends early; 0 only warns (3).
     """
 
     steps: int | None = None

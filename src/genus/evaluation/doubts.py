@@ -52,7 +52,7 @@ def doubts_about_errors(features: dict[str, int], wide: int) -> tuple[str, ...]:
 
 
 def troubles(rollbacks: int, ended: str | None) -> tuple[str, ...]:
-    """Return what to say of a game that went wrong in training.
+    """Return what to say of a run that went wrong in training.
 
     Args:
         rollbacks: how often it went back to its best weights.

@@ -41,8 +41,9 @@ class TrainConfig:
         valid_limit: examples of the valid split that are scored, always the same ones.
         samples: images in a sample grid; 0 draws none.
         log_every: steps between lines of ``metrics.jsonl``.
-        rollbacks: times that an adversarial model which collapses or diverges goes back to its best
-            weights, with half the step size, before the run ends early; 0 only warns.
+        rollbacks: times that a run which explodes, or an adversarial model which collapses or
+            diverges, goes back to its best weights, with half the step size, before the run ends
+            early; 0 only warns.
 
     Raises:
         ConfigError: values out of range, all of them at once.

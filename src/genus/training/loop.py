@@ -24,9 +24,7 @@ def run(session: Session) -> None:
             try:
                 step(session)
             except NotFiniteError as error:
-                if session.game is None:
-                    raise
-                session.game.after_error(session, error)
+                session.watch.after_error(session, error)
             session.look_at_clock()
         if session.evaluation_is_due:
             evaluate(session)

@@ -1,4 +1,4 @@
-"""Back to the best weights: what a run does when its game has gone wrong."""
+"""Back to the best weights: what a run does when it has gone wrong."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Rollback(Hook):
         return SMALLER**self.done
 
     def on_start(self, session: Session) -> None:
-        """Keep the beginning, for a game that fails before its first score."""
+        """Keep the beginning, for a run that goes wrong before its first score."""
         if not self.kept:
             self.keep(session)
 

@@ -55,8 +55,8 @@ class RunResult:
         floor: what as many real examples would get.
         best_step: the step that these weights come from.
         parameters: how many numbers the model has learnt.
-        rollbacks: how often a game went wrong and went back to its best weights.
-        ended: why a game was given up before its budget was spent, or None.
+        rollbacks: how often the run went wrong and went back to its best weights.
+        ended: why the run was given up before its budget was spent, or None.
     """
 
     path: Path

@@ -14,6 +14,7 @@ from genus.spec import Batch
 from genus.training.clock import Clock
 from genus.training.config import TrainConfig
 from genus.training.engine import Engine
+from genus.training.explosion import ExplosionWatch
 from genus.training.fidelity import Fidelity, samples_for
 from genus.training.game import GameWatch
 from genus.training.hooks import Hook, Hooks, Schedule
@@ -47,6 +48,7 @@ class Session:
         players: the objectives with their optimisers; none for a model that is fitted.
         scores: what the last evaluation returned.
         game: the watch over a critic that plays against a generator, or None.
+        watch: that, or the one over all other training: what sees a run go wrong.
     """
 
     def __init__(
@@ -80,10 +82,11 @@ class Session:
         self.game = GameWatch() if is_game else None
         self.fidelity = self._fidelity() if is_game else None
         self.ema, self.best = Ema(config.ema if self.players else 0.0), KeepBest()
-        self.rollback = Rollback(config.rollbacks if is_game else 0)
+        self.watch = self.game or ExplosionWatch()
+        self.rollback = Rollback(config.rollbacks if self.players else 0)
         own: list[Hook] = [Schedule(), GradientWatch(config.clip), self.ema, Journal()]
         own += [CollapseWatch(), *([self.best] if config.keep_best else [])]
-        own += [self.rollback, self.game] if self.game is not None else []
+        own += [self.rollback, self.watch] if self.players else []
         self.hooks = Hooks([*own, *hooks])
 
     def _fidelity(self) -> Fidelity | None:
