@@ -15,7 +15,7 @@ from autoregressive_checks import (
 
 from genus import Spec, create
 
-SMALL = {"features": 12, "blocks": 1, "layers": 1, "key": 4, "value": 4, "hidden": 12}
+SMALL = {"features": 12, "blocks": 1, "layers": 1, "key": 4, "value": 4, "hidden": 12, "kernel": 3}
 LAWS = ["auto", "mixture"]
 
 loud = partial(loud_model, "pixelsnail", **SMALL)
@@ -39,7 +39,7 @@ def test_groups_that_do_not_divide_evenly_do_not_leak(features: int) -> None:
 
 def test_attention_is_what_sees_far() -> None:
     """Without its result only the convolutions' neighbourhood is left."""
-    model = loud(Spec(shape=(1, 4, 6), levels=2))
+    model = loud(Spec(shape=(1, 4, 6), levels=2), span=2)
     with torch.no_grad():
         model.blocks[0].out.weight.zero_()
     seen = context(model)
@@ -48,11 +48,23 @@ def test_attention_is_what_sees_far() -> None:
     assert seen[here, here - 1]
 
 
+@pytest.mark.parametrize(("span", "sees"), [(2, False), (3, True)])
+def test_only_the_wider_kernels_see_to_the_upper_right(span: int, sees: bool) -> None:
+    """Beyond the first kernel, and without the attention."""
+    model = loud(Spec(shape=(1, 4, 6), levels=2), span=span)
+    with torch.no_grad():
+        model.blocks[0].out.weight.zero_()
+    assert context(model)[2 * 6 + 2, 4].item() is sees  # two rows up, two columns to the right
+
+
 @pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("span", [2, 3])
 @pytest.mark.parametrize("shape", [(1, 5, 4), (3, 3, 5), (1, 1, 6), (1, 6, 1), (3, 1, 1)])
-def test_streamed_laws_equal_the_full_pass(shape: tuple[int, int, int], law: str) -> None:
+def test_streamed_laws_equal_the_full_pass(
+    shape: tuple[int, int, int], span: int, law: str
+) -> None:
     spec = Spec(shape=shape, levels=5, classes=2)
-    model = loud(spec, blocks=2, layers=2, heads=2, likelihood=law)
+    model = loud(spec, blocks=2, layers=2, heads=2, likelihood=law, kernel=5, span=span)
     assert_streamed_laws_equal_the_full_pass(model, *examples(spec))
 
 

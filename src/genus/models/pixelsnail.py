@@ -1,6 +1,6 @@
 r"""PixelSNAIL: causal convolutions for what is near, attention for what is far.
 
-Gated residual layers of 2x2 causal convolutions alternate with attention from each pixel to all
+Gated residual layers of small causal convolutions alternate with attention from each pixel to all
 before it:
 
 .. math::
@@ -36,8 +36,8 @@ from genus.registry import register
 from genus.spec import Spec
 
 PAPER: dict[str, Any] = {
-    "features": 256, "blocks": 12, "layers": 4, "key": 16, "value": 128, "likelihood": "mixture",
-    "positions": False,
+    "features": 256, "blocks": 12, "layers": 4, "key": 16, "value": 128, "kernel": 3, "span": 2,
+    "likelihood": "mixture", "positions": False,
 }  # fmt: skip
 
 
@@ -85,8 +85,11 @@ class PixelSNAIL(WholePixelNetwork):
         """Size of a head's queries and keys."""
         value: int = 32
         """Size of a head's values."""
-        kernel: int = 3
-        """Size of the first kernel, odd."""
+        kernel: int = 7
+        """Size of the first kernel, odd; 3 in the paper."""
+        span: int = 3
+        """Size of the residual layers' kernels: 2 is the pixel, those above and to the left and
+        the one between, as in the paper; 3 is the one above to the right as well."""
         hidden: int = 64
         """Features of the last 1x1 layers of a softmax."""
         likelihood: Literal["auto", "mixture"] = "auto"
@@ -102,12 +105,11 @@ class PixelSNAIL(WholePixelNetwork):
 
         def __post_init__(self) -> None:
             check_positive(self, "features", "blocks", "layers", "heads", "key", "value")
-            check_positive(self, "kernel", "hidden", "mixtures")
+            check_positive(self, "kernel", "span", "hidden", "mixtures")
             check_odd(self, "kernel")
             check_share(self, "dropout")
 
     config: Config
-    learning_rate = 1e-3
     tiny: ClassVar[dict[str, Any]] = {
         "features": 12, "blocks": 2, "layers": 1, "key": 4, "value": 4, "hidden": 12, "mixtures": 2
     }  # fmt: skip
@@ -140,6 +142,7 @@ class PixelSNAIL(WholePixelNetwork):
         return SnailBlock(
             options.features,
             layers=options.layers,
+            span=options.span,
             inputs=self.spec.shape[0],
             colours=colours,
             heads=options.heads,

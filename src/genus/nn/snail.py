@@ -24,8 +24,9 @@ class SnailLayer(nn.Module):
 
     Args:
         features: of the map.
-        size: of both kernels, rows and columns: 2 for the pixels above, to the left and between,
-            1 for the own pixel alone.
+        size: of both kernels, rows and columns: 3 for the row above as far as the next pixel and
+            the pixel to the left, 2 for the pixels above, to the left and between, 1 for the own
+            pixel alone.
         colours: colour channels of the image.
         classes: labels to condition on, or None.
         dropout: share of the features dropped in training between the convolutions.
@@ -70,6 +71,7 @@ class SnailBlock(nn.Module):
     Args:
         features: of the map.
         layers: how many.
+        span: size of their kernels.
         inputs: colour channels of the image.
         colours: groups of features that know one colour of the own pixel after the other.
         heads: of attention, for each group.
@@ -84,6 +86,7 @@ class SnailBlock(nn.Module):
         features: int,
         *,
         layers: int,
+        span: int,
         inputs: int,
         colours: int,
         heads: int,
@@ -95,7 +98,7 @@ class SnailBlock(nn.Module):
         super().__init__()
         heads = colours * heads
         self.layers = nn.ModuleList(
-            SnailLayer(features, 2, colours, classes, dropout) for _ in range(layers)
+            SnailLayer(features, span, colours, classes, dropout) for _ in range(layers)
         )
         self.attention = CausalAttention(heads, key, value, strict=True)
         self.query = CausalConv2d("B", features, heads * key, (1, 1), colours=colours)
