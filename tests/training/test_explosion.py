@@ -1,11 +1,10 @@
 """Likelihood runs whose training explodes are seen, taken back, and given up in the end."""
 
-import signal
 from dataclasses import replace
 
 import pytest
 import torch
-from training_toys import SPEC, differences, final_tensors, make, toy_data
+from training_toys import SPEC, Signal, differences, final_tensors, make, toy_data
 
 import genus
 from genus.data.base import DataSet
@@ -33,15 +32,6 @@ class Spoil(Hook):
             return gradient * self.factor if session.step in self.steps else gradient
 
         session.model.net.weight.register_hook(spoiled)
-
-
-class Signal(Hook):
-    def __init__(self, at):
-        self.at = at
-
-    def before_step(self, session):
-        if session.step == self.at:
-            signal.raise_signal(signal.SIGINT)
 
 
 def learn(out, *hooks, seed=0, data=DATA, **changes):

@@ -1,13 +1,13 @@
 """Adversarial runs that are spoiled on purpose are seen, taken back, and given up in the end."""
 
 import math
-import signal
 
 import pytest
 import torch
 from training_toys import (
     MODES,
     Sabotage,
+    Signal,
     differences,
     final_tensors,
     make,
@@ -190,15 +190,6 @@ def test_what_is_gone_back_to_is_the_whole_moment(tmp_path):
     assert result.rollbacks == 1
     assert any(name.startswith("optim/1/") for name in look.kept)
     assert differences(look.kept, look.found) == []
-
-
-class Signal(Hook):
-    def __init__(self, at):
-        self.at = at
-
-    def before_step(self, session):
-        if session.step == self.at:
-            signal.raise_signal(signal.SIGINT)
 
 
 def spoil():

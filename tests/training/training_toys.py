@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import signal
 from dataclasses import dataclass
 
 import numpy as np
@@ -258,3 +259,14 @@ class Sabotage(Hook):
 
         if self.what == "nan":
             session.model.generator.body[-1].bias.register_hook(poisoned)
+
+
+class Signal(Hook):
+    """Stops the run before a step, as Ctrl-C does."""
+
+    def __init__(self, at):
+        self.at = at
+
+    def before_step(self, session):
+        if session.step == self.at:
+            signal.raise_signal(signal.SIGINT)
