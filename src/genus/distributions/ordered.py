@@ -64,7 +64,8 @@ class OrderedLaw:
             known: ``(N, *)`` boolean.
             u: uniform noise ``(N, *)``, by entry.
         """
-        by_position_ND = u.flatten(1)[:, list(self.order)].double()
+        places_D = torch.tensor(self.order, device=u.device)
+        by_position_ND = u.flatten(1).index_select(1, places_D).double()
         known_ND = known.expand_as(x).flatten(1)
         filled_ND, _ = fill_in_order(
             self.stream(), self.order, x.flatten(1), known_ND, by_position_ND, self.temperature
