@@ -7,7 +7,7 @@ import torch
 from torch import distributions as oracle
 
 from genus import create
-from genus.distributions.flow import InverseFlow, MaskedFlow, affine_steps
+from genus.distributions.flow import InverseFlow, MaskedFlow, affine_steps, spline_steps
 from genus.distributions.full_gaussian import FullGaussian, factor_from
 from genus.distributions.gaussian import DiagonalGaussian
 from genus.distributions.latent_law import LatentLaw, Posterior
@@ -46,9 +46,13 @@ def mixture(components=3, size=2):
     return LatentMixture(normal(components), 2 * normal(components, size, seed=1), scale)
 
 
-def inverse_flow(batch=3, size=4, context=2):
+def inverse_flow(batch=3, size=4, context=2, maps=affine_steps):
     base = DiagonalGaussian(normal(batch, size), 0.3 * normal(batch, size, seed=1))
-    return InverseFlow(base, tuple(loud(affine_steps(size, 3, 8, context))), normal(batch, context))
+    return InverseFlow(base, tuple(loud(maps(size, 3, 8, context))), normal(batch, context))
+
+
+def spline_flow(batch=3, size=4, context=2):
+    return inverse_flow(batch, size, context, spline_steps)
 
 
 def masked_flow(size=2):
@@ -95,7 +99,7 @@ def test_a_mixture_of_narrow_components_keeps_its_precision_in_float32():
     )
 
 
-@pytest.mark.parametrize("make", [diagonal, full, inverse_flow])
+@pytest.mark.parametrize("make", [diagonal, full, inverse_flow, spline_flow])
 def test_a_draw_comes_with_its_own_density(make):
     law, eps = make(), normal(3, 2, 4, seed=7)
     assert isinstance(law, Posterior)
@@ -105,8 +109,9 @@ def test_a_draw_comes_with_its_own_density(make):
     torch.testing.assert_close(law.from_noise(torch.zeros_like(eps))[0][:, 0], law.centre)
 
 
-def test_the_density_of_a_flow_is_that_of_the_change_of_variables():
-    law, eps = inverse_flow(batch=1), normal(1, 1, 4, seed=7)
+@pytest.mark.parametrize("make", [inverse_flow, spline_flow])
+def test_the_density_of_a_flow_is_that_of_the_change_of_variables(make):
+    law, eps = make(batch=1), normal(1, 1, 4, seed=7)
 
     def to_latents(flat):
         return law.from_noise(flat.view(1, 1, 4))[0].flatten()
@@ -116,10 +121,11 @@ def test_the_density_of_a_flow_is_that_of_the_change_of_variables():
     torch.testing.assert_close(law.from_noise(eps)[1].squeeze(), expected)
 
 
-def test_flows_begin_as_the_identity_and_later_depend_on_their_context():
-    fresh = InverseFlow(diagonal(), tuple(affine_steps(4, 2, 8, 2).double()), normal(3, 2))
+@pytest.mark.parametrize("maps", [affine_steps, spline_steps])
+def test_flows_begin_as_the_identity_and_later_depend_on_their_context(maps):
+    fresh = InverseFlow(diagonal(), tuple(maps(4, 2, 8, 2).double()), normal(3, 2))
     torch.testing.assert_close(fresh.centre, fresh.base.mean)
-    law = inverse_flow()
+    law = inverse_flow(maps=maps)
     moved = InverseFlow(law.base, law.steps, law.context_BC + 1)
     assert (law.centre - moved.centre).abs().min() > 1e-3
 

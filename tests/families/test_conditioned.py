@@ -92,6 +92,27 @@ def test_a_model_that_ends_in_a_pixel_network_conforms(name):
     assert {"decoder.causality", "decoder.stream"} <= {f.check for f in report.findings}
 
 
+@pytest.mark.parametrize("name", ["vae", "m2", "ladder-vae"])
+def test_a_model_that_ends_in_a_mixture_over_colours_conforms(name):
+    cls = registry.get(name)
+    options = {**cls.tiny, "likelihood": "mixture", "mixtures": 2}
+    ended = type("Ended", (cls,), {"tiny": options})
+    report = verify(ended, specs=[Spec(shape=(2, 2, 1), levels=3, classes=2)], quick=True)
+    assert report.passed, str(report)
+    assert {"decoder.causality", "decoder.stream"} <= {f.check for f in report.findings}
+
+
+@pytest.mark.parametrize("name", ["vae", "ladder-vae"])
+def test_a_mixture_over_colours_is_refused_where_it_cannot_be(name):
+    for spec in (Spec(shape=(4,), levels=2), Spec(shape=(1, 4, 4))):
+        with pytest.raises(SpecError, match=r"likelihood='mixture'.*needs images.*'auto'"):
+            create(name, spec, likelihood="mixture")
+    with pytest.raises(ConfigError, match="likelihood='mixture' is for decoder='independent'"):
+        create(name, SPECS[1], likelihood="mixture", decoder="pixelcnn")
+    with pytest.raises(ConfigError, match="mixtures"):
+        create(name, SPECS[1], likelihood="mixture", mixtures=0)
+
+
 def test_a_table_has_no_pixels_and_is_told_so():
     with pytest.raises(SpecError, match=r"decoder=.pixelcnn. needs images.*leave the decoder"):
         create("vae", Spec(shape=(4,)), decoder="pixelcnn")

@@ -270,6 +270,7 @@ def test_the_mean_of_weights_is_taken_over_draws():
         ({"objective": "iwae", "free_bits": 1.0}, "has no divergence of its own"),
         ({"prior": "vamp", "posterior": "iaf"}, "take posterior='diagonal'"),
         ({"objective": "dreg", "posterior": "iaf"}, "take objective='iwae'"),
+        ({"objective": "dreg", "posterior": "spline"}, "take objective='iwae'"),
         ({"free_bits": math.nan}, "free_bits=nan"),
     ],
 )

@@ -5,6 +5,7 @@ References:
     | https://arxiv.org/abs/1606.04934
     | Masked Autoregressive Flow for Density Estimation (Papamakarios et al., 2017)
     | https://arxiv.org/abs/1705.07057
+    | Neural Spline Flows (Durkan et al., 2019), https://arxiv.org/abs/1906.04032
 """
 
 # Shapes: B batch, k draws for each example, n draws, Z latents, C context.
@@ -22,9 +23,14 @@ from genus.distributions.gaussian import DiagonalGaussian
 from genus.distributions.latent_law import standard_log_prob
 from genus.random import Noise
 
+BINS = 8
+"""Pieces of a spline."""
+
 
 def affine_steps(latents: int, steps: int, hidden: int, context: int = 0) -> nn.ModuleList:
     """Return autoregressive affine maps, each in the reverse order of the last, at first identity.
+
+    One way takes a pass of a map's network, the other as many as there are latents.
 
     Args:
         latents: Z.
@@ -32,17 +38,42 @@ def affine_steps(latents: int, steps: int, hidden: int, context: int = 0) -> nn.
         hidden: units of each of the two hidden layers of a map's network.
         context: size of a vector that the maps depend on.
     """
-    from zuko.flows.autoregressive import MaskedAutoregressiveTransform
     from zuko.transforms import MonotonicAffineTransform
 
     # No map stretches by more than five, so that several together stay far from infinity.
     affine = functools.partial(MonotonicAffineTransform, slope=0.2)
+    return _steps(latents, steps, hidden, context, univariate=affine)
+
+
+def spline_steps(latents: int, steps: int, hidden: int, context: int = 0) -> nn.ModuleList:
+    """Return maps that bend every latent by a spline, each in the reverse order; at first identity.
+
+    A map bends the first half of the latents as the context says, and the others as these say as
+    well, so that both ways are quick. What is beyond -5 and 5 it leaves where it is.
+
+    Args:
+        latents: Z.
+        steps: how many.
+        hidden: units of each of the two hidden layers of a map's network.
+        context: size of a vector that the maps depend on.
+    """
+    from zuko.transforms import MonotonicRQSTransform
+
+    shapes = [(BINS,), (BINS,), (BINS - 1,)]
+    return _steps(
+        latents, steps, hidden, context, univariate=MonotonicRQSTransform, shapes=shapes, passes=2
+    )
+
+
+def _steps(latents: int, steps: int, hidden: int, context: int, **options: Any) -> nn.ModuleList:
+    from zuko.flows.autoregressive import MaskedAutoregressiveTransform
+
     found = nn.ModuleList()
     for step in range(steps):
         order = torch.arange(latents)
         order = order.flip(0) if step % 2 else order
         made = MaskedAutoregressiveTransform(
-            latents, context, order=order, univariate=affine, hidden_features=(hidden, hidden)
+            latents, context, order=order, hidden_features=(hidden, hidden), **options
         )
         for parameter in list(made.parameters())[-2:]:  # of the last layer, which says the map
             nn.init.zeros_(parameter)
@@ -75,14 +106,14 @@ def _back(steps: Sequence[Any], z: Tensor, context: Tensor | None) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class InverseFlow:
-    r"""A Gaussian pushed through maps that are fast from noise to latents (IAF).
+    r"""A Gaussian pushed through maps that are fast from noise to latents.
 
     .. math:: z_0 \sim N(\mu, \sigma^2), \quad z_t = f_t(z_{t-1}; c), \quad
         \log q(z_T) = \log q(z_0) - \sum_t \log |\det \partial z_t / \partial z_{t-1}|
 
     Args:
         base: of every example, ``(B, Z)``.
-        steps: see `affine_steps`.
+        steps: see `affine_steps` (IAF) and `spline_steps`.
         context_BC: what the maps depend on, beside the latents before.
     """
 
@@ -106,7 +137,7 @@ class InverseFlow:
         return z_BkZ, log_q_Bk - log_det_Bk
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """Return ``(B,)``; the way back takes one pass for each latent and map."""
+        """Return ``(B,)``; the way back through affine maps takes a pass for each latent."""
         start = _back(self.steps, z, self.context_BC)
         return self.base.log_prob(start) - _through(self.steps, start, self.context_BC)[1]
 

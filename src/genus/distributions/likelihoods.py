@@ -12,11 +12,12 @@ from torch import Tensor
 from genus.distributions.entry_mixture import EntryMixture
 from genus.distributions.gaussian import EntryGaussian
 from genus.distributions.level import Bernoulli, Categorical, DiscretizedLogistic, LevelLaw
+from genus.distributions.logistic_mixture import LogisticMixture
 from genus.errors import SpecError
 from genus.spec import Spec
 
 LikelihoodName = Literal["auto", "bernoulli", "categorical", "logistic", "gaussian"]
-Law = LevelLaw | EntryGaussian | EntryMixture
+Law = LevelLaw | LogisticMixture | EntryGaussian | EntryMixture
 
 
 @dataclass(frozen=True)

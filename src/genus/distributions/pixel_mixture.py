@@ -74,7 +74,7 @@ class PixelMixture(Likelihood):
         C = self.spec.shape[0]
         return self.components * (1 + 2 * C + C * (C - 1) // 2)
 
-    def __call__(self, parameters: Tensor) -> LogisticMixture:  # type: ignore[override]
+    def __call__(self, parameters: Tensor) -> LogisticMixture:
         """Return the law of sub-pixels ``(...)`` from their parameters ``(..., 3 M)``."""
         exact = parameters if parameters.element_size() > 2 else parameters.float()
         logits, location, log_scale = exact.chunk(3, -1)

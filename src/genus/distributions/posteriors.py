@@ -4,6 +4,7 @@ References:
     | Auto-Encoding Variational Bayes (Kingma and Welling, 2014), https://arxiv.org/abs/1312.6114
     | Improved Variational Inference with Inverse Autoregressive Flow (Kingma et al., 2016)
     | https://arxiv.org/abs/1606.04934
+    | Neural Spline Flows (Durkan et al., 2019), https://arxiv.org/abs/1906.04032
 """
 
 # Shapes: B batch, Z latents, W outputs of the network, C context.
@@ -14,12 +15,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from genus.distributions.flow import InverseFlow, affine_steps
+from genus.distributions.flow import InverseFlow, affine_steps, spline_steps
 from genus.distributions.full_gaussian import FullGaussian, factor_from
 from genus.distributions.gaussian import DiagonalGaussian
 from genus.distributions.latent_law import Posterior
 
-PosteriorName = Literal["diagonal", "full", "iaf"]
+PosteriorName = Literal["diagonal", "full", "iaf", "spline"]
 LOG_SCALES = (-7.0, 7.0)
 """Deviations are kept between e^-7 and e^7, so that no exponential overflows."""
 
@@ -77,19 +78,19 @@ class FullPosterior(PosteriorPart):
 
 
 class FlowPosterior(PosteriorPart):
-    """Gaussians pushed through inverse autoregressive flows that see a context.
+    """Gaussians pushed through maps that see a context.
 
     Args:
         latents: Z.
-        steps: maps.
-        hidden: units of their hidden layers.
+        steps: the maps, `affine_steps` or `spline_steps`.
+        context: size of the context.
     """
 
-    def __init__(self, latents: int, steps: int, hidden: int) -> None:
+    def __init__(self, latents: int, steps: nn.ModuleList, context: int) -> None:
         super().__init__(latents)
-        self.context = hidden
-        self.width = 2 * latents + self.context
-        self.steps = affine_steps(latents, steps, hidden, self.context)
+        self.context = context
+        self.width = 2 * latents + context
+        self.steps = steps
 
     def forward(self, out_BW: Tensor) -> InverseFlow:
         """Return the law of every example."""
@@ -101,11 +102,12 @@ def posterior_part(name: PosteriorName, latents: int, *, steps: int, hidden: int
     """Return the posterior of that name.
 
     Args:
-        name: "diagonal", "full" or "iaf".
+        name: "diagonal", "full", "iaf" (inverse autoregressive flow) or "spline".
         latents: Z.
         steps: maps of a flow.
         hidden: units of their hidden layers.
     """
-    if name == "iaf":
-        return FlowPosterior(latents, steps, hidden)
+    if name in ("iaf", "spline"):
+        maps = affine_steps if name == "iaf" else spline_steps
+        return FlowPosterior(latents, maps(latents, steps, hidden, hidden), hidden)
     return {"diagonal": DiagonalPosterior, "full": FullPosterior}[name](latents)

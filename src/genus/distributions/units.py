@@ -1,4 +1,4 @@
-"""Location and unit of real columns."""
+"""The scale on which networks see data: levels on [-1, 1], real columns in their own unit."""
 
 # Shapes: N examples; * the shape of an example.
 from __future__ import annotations
@@ -8,6 +8,21 @@ from torch import Tensor
 
 LAST_DIGIT = 1e-7
 """Deviation, as a share of the largest value, up to which a column in float32 is constant."""
+
+
+def scaled_levels(x: Tensor, levels: int, dtype: torch.dtype) -> Tensor:
+    """Return levels on [-1, 1].
+
+    Args:
+        x: levels, of any shape.
+        levels: K, how many there are.
+        dtype: of the result.
+
+    Example:
+        >>> scaled_levels(torch.tensor([0, 1, 2]), 3, torch.float32)
+        tensor([-1.,  0.,  1.])
+    """
+    return x.to(dtype) * (2 / (levels - 1)) - 1
 
 
 def location_and_unit(x: Tensor, known: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from genus.capabilities import Objective
 from genus.distributions import DiagonalGaussian
-from genus.distributions.units import take_unit
+from genus.distributions.units import scaled_levels, take_unit
 from genus.families.adversarial_advice import remedies
 from genus.families.adversarial_loss import (
     AdversarialLoss,
@@ -151,7 +151,7 @@ class Adversarial(Model):
         """Return data on the networks' scale: levels on [-1, 1], real data standardised."""
         if self.spec.levels is None:
             return (x.to(self.dtype) - self.shift) / self.scale
-        return x.to(self.dtype) * (2 / (self.spec.levels - 1)) - 1
+        return scaled_levels(x, self.spec.levels, self.dtype)
 
     def to_data(self, x: Tensor) -> Tensor:
         """Return the networks' output in the unit of the data, not yet rounded."""

@@ -15,6 +15,7 @@ from torch import Tensor
 from genus.capabilities import Completion, Objective, Stream
 from genus.distributions.likelihoods import Law, Likelihood
 from genus.distributions.ordered import fill_in_order
+from genus.distributions.units import scaled_levels
 from genus.families.base import DensityModel, check_temperature, evaluating
 from genus.families.completion import PARTICLES, CompletionMethod, complete
 from genus.families.recorded import RecordedSampler
@@ -56,7 +57,7 @@ class Autoregressive(DensityModel, abc.ABC):
         """Return levels on [-1, 1], in the type of the weights; real data pass unchanged."""
         if self.spec.levels is None:
             return x.to(self.dtype)
-        return x.to(self.dtype) * (2 / (self.spec.levels - 1)) - 1
+        return scaled_levels(x, self.spec.levels, self.dtype)
 
     def conditionals(self, x: Tensor, y: Tensor | None = None) -> Law:
         """Return the law ``(B, *shape)`` of each entry given those before it in `order`.

@@ -22,12 +22,15 @@ from torch import Tensor, nn
 from genus import registry
 from genus.config import check_positive
 from genus.distributions.likelihoods import Law, Likelihood
-from genus.distributions.ordered import OrderedLaw
+from genus.distributions.ordered import ExampleLaw, OrderedLaw
+from genus.distributions.pixel_law import pixel_law
+from genus.distributions.pixel_mixture import PixelMixture
 from genus.errors import ConfigError, SpecError
 from genus.families.base import Model
 from genus.families.pixel import LayeredPixelNetwork, PixelStream
 from genus.spec import Spec
 
+DecoderLikelihood = Literal["auto", "bernoulli", "categorical", "logistic", "mixture", "gaussian"]
 BLOCK = 256
 """Rows that are scored at a time where no gradient is wanted, a bound on memory."""
 
@@ -68,6 +71,11 @@ def network_given_map(
 class DecoderOptions:
     """What gives the entries their laws: options of a latent-variable model."""
 
+    likelihood: DecoderLikelihood = "auto"
+    """Law of an entry: bernoulli, categorical, logistic (discretized) or gaussian; or mixture, of
+    discretized logistics over the colours of a pixel together."""
+    mixtures: int = 10
+    """Components of likelihood='mixture'."""
     decoder: Literal["independent", "pixelcnn", "row-lstm", "diagonal-bilstm"] = "independent"
     """Independent laws given the latents, or a pixel network that sees earlier pixels as well."""
     decoder_features: int = 64
@@ -80,14 +88,36 @@ class DecoderOptions:
     @property
     def decoded_numbers(self) -> int:
         """Numbers of one entry that a decoding holds."""
-        return 1 if self.decoder == "independent" else self.conditioning
+        if self.decoder != "independent":
+            return self.conditioning
+        return 3 * self.mixtures if self.likelihood == "mixture" else 1
 
     def check_decoder(self) -> None:
         """Raise `ConfigError` unless the numbers are positive."""
-        check_positive(self, "decoder_features", "decoder_layers", "conditioning")
+        check_positive(self, "decoder_features", "decoder_layers", "conditioning", "mixtures")
 
-    def pixel_decoder(self, likelihood: Likelihood, dropout: float) -> PixelDecoder | None:
-        """Return the pixel network at the end of a decoder, if that is what was chosen.
+    def likelihood_of(self, spec: Spec) -> Likelihood:
+        """Return the likelihood that was chosen.
+
+        Args:
+            spec: what the data are.
+
+        Raises:
+            SpecError: it does not fit them.
+        """
+        if self.likelihood != "mixture":
+            return Likelihood(self.likelihood, spec)
+        if not (spec.is_image and spec.is_discrete):
+            raise SpecError(
+                f"likelihood='mixture' is one law for the colours of a pixel and needs images "
+                f"(C, H, W) with levels, but the data are {spec}; leave the likelihood at 'auto'"
+            )
+        return PixelMixture("logistic", spec, self.mixtures)
+
+    def pixel_decoder(
+        self, likelihood: Likelihood, dropout: float
+    ) -> PixelDecoder | MixtureDecoder | None:
+        """Return what makes a law of a decoder's map, where that is not done entry by entry.
 
         Args:
             likelihood: of the model, on its data.
@@ -98,7 +128,7 @@ class DecoderOptions:
             SpecError: the data are not images with levels.
         """
         if self.decoder == "independent":
-            return None
+            return MixtureDecoder(likelihood) if isinstance(likelihood, PixelMixture) else None
         spec, sizes = likelihood.spec, {"layers": self.decoder_layers, "dropout": dropout}
         if not (spec.is_image and spec.is_discrete):
             raise SpecError(
@@ -109,10 +139,32 @@ class DecoderOptions:
         decoder = PixelDecoder(spec, self.decoder, self.conditioning, **features)
         if decoder.network.likelihood.name != likelihood.name:
             raise ConfigError(
-                f"likelihood={likelihood.name!r} is for decoder='independent'; the pixel network "
+                f"likelihood={self.likelihood!r} is for decoder='independent'; the pixel network "
                 f"has {decoder.network.likelihood.name!r} here, leave the likelihood at 'auto'"
             )
         return decoder
+
+
+class MixtureDecoder(nn.Module):
+    """The end of a decoder whose map says the mixture over the colours of each pixel.
+
+    Args:
+        mixture: the law; `given`, the features of the map, are its outputs.
+
+    Example:
+        >>> decoder = MixtureDecoder(PixelMixture("logistic", Spec(shape=(3, 4, 5), levels=8), 2))
+        >>> law = decoder(torch.zeros(2, decoder.given, 4, 5))
+        >>> law.log_prob(law.icdf(torch.rand(2, 3, 4, 5))).shape
+        torch.Size([2, 3, 4, 5])
+    """
+
+    def __init__(self, mixture: PixelMixture) -> None:
+        super().__init__()
+        self.mixture, self.given = mixture, mixture.outputs
+
+    def forward(self, given_NGHW: Tensor) -> ExampleLaw:
+        """Return the law of images ``(N, C, H, W)`` given a map for each."""
+        return pixel_law(self.mixture, given_NGHW)
 
 
 class PixelDecoder(nn.Module):
@@ -145,6 +197,7 @@ class PixelDecoder(nn.Module):
                 f"decoder_features={features} must be at least {2 * spec.shape[0]}, twice the "
                 "colours of an image"
             )
+        self.given = conditioning
         self.network = network_given_map(
             "decoder", name, replace(spec, classes=None), conditioning, **options
         )

@@ -25,7 +25,6 @@ from torch import Tensor, nn
 
 from genus import registry
 from genus.config import check_positive, check_share
-from genus.distributions import Likelihood, LikelihoodName
 from genus.distributions.latent_law import LatentLaw, Posterior
 from genus.distributions.ordered import ExampleLaw
 from genus.distributions.posteriors import PosteriorName, posterior_part
@@ -61,18 +60,17 @@ class VariationalOptions(BoundOptions, DecoderOptions):
     """Hidden layers of a perceptron."""
     features: int = 32
     """Feature maps at the finest scale of convolutions."""
-    likelihood: LikelihoodName = "auto"
-    """Law of an entry: bernoulli, categorical, logistic (discretized) or gaussian."""
     dropout: float = 0.0
     """Share of hidden units dropped in training, in encoder and decoder."""
     posterior: PosteriorName = "diagonal"
-    """Gaussians that are independent or have a full covariance, or inverse autoregressive flow."""
+    """Gaussians that are independent or have a full covariance; inverse autoregressive flow, or a
+    flow of splines."""
     prior: PriorName = "normal"
     """Standard normal, a mixture of Gaussians, VampPrior, masked autoregressive flow, or MADE."""
     components: int = 100
     """Components of a mixture, pseudo-examples of a VampPrior."""
     flow_steps: int = 2
-    """Autoregressive maps of a flow, in posterior and prior."""
+    """Maps of a flow, in posterior and prior."""
     flow_hidden: int = 128
     """Units of the two hidden layers of each map, or of MADE."""
 
@@ -87,10 +85,11 @@ class VariationalOptions(BoundOptions, DecoderOptions):
                 f"prior='vamp' is a mixture of posteriors, with posterior={self.posterior!r} it "
                 "has no density that is quick; take posterior='diagonal' or another prior"
             )
-        if self.objective == "dreg" and self.posterior == "iaf":
+        if self.objective == "dreg" and self.posterior not in ("diagonal", "full"):
             raise ConfigError(
-                "objective='dreg' needs the density of any point, which posterior='iaf' is slow "
-                "to give; take objective='iwae', or posterior='diagonal' or 'full'"
+                "objective='dreg' needs the density of a Gaussian that is held fixed, which "
+                f"posterior={self.posterior!r} is not; take objective='iwae', or "
+                "posterior='diagonal' or 'full'"
             )
 
 
@@ -115,7 +114,7 @@ class VariationalAutoencoder(LatentVariable):
     def __init__(self, spec: Spec, config: VariationalOptions | None = None) -> None:
         super().__init__(spec, config)
         c = self.config
-        self.likelihood = Likelihood(c.likelihood, spec)
+        self.likelihood = c.likelihood_of(spec)
         self.posterior_part = posterior_part(
             c.posterior, c.latents, steps=c.flow_steps, hidden=c.flow_hidden
         )
@@ -157,7 +156,7 @@ class VariationalAutoencoder(LatentVariable):
         """Shape of what the decoder gives and the numbers of an entry: parameters, or a map."""
         if self.pixels is None:
             return self.spec.shape, self.likelihood.width
-        return (self.config.conditioning, *self.spec.shape[1:]), 1
+        return (self.pixels.given, *self.spec.shape[1:]), 1
 
     @classmethod
     def suited(cls, spec: Spec, examples: int) -> dict[str, Any]:

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor, nn
 
 from genus.config import check_positive, check_share
-from genus.distributions import DiagonalGaussian, Likelihood, LikelihoodName
+from genus.distributions import DiagonalGaussian
 from genus.distributions.ordered import ExampleLaw
 from genus.errors import ConfigError
 from genus.families.bound_loss import BoundOptions
@@ -73,8 +73,6 @@ class LadderVAE(SequentialLatent):
         """F, feature maps of both networks."""
         blocks: int = 2
         """Residual blocks of each group, up and down."""
-        likelihood: LikelihoodName = "auto"
-        """Law of an entry: bernoulli, categorical, logistic (discretized) or gaussian."""
         dropout: float = 0.0
         """Share of hidden features dropped in training."""
         free_bits: float = 0.5
@@ -108,14 +106,14 @@ class LadderVAE(SequentialLatent):
     def __init__(self, spec: Spec, config: Config | None = None) -> None:
         super().__init__(spec, config)
         c = self.config
-        self.likelihood = Likelihood(c.likelihood, spec)
+        self.likelihood = c.likelihood_of(spec)
         self.image = spec.shape if spec.is_image else (spec.dims, 1, 1)
         C, size = self.image[0], (self.image[1], self.image[2])
         self.sizes = group_sizes(*size, c.groups)
         self.splits = [c.latents * h * w for h, w in self.sizes]
         self.up = BottomUp(C, size, self.sizes, c.features, c.blocks, c.dropout)
         self.pixels = c.pixel_decoder(self.likelihood, c.dropout)
-        outputs = c.conditioning if self.pixels else C * self.likelihood.width
+        outputs = self.pixels.given if self.pixels else C * self.likelihood.width
         self.down = TopDown(outputs, size, self.sizes, c.features, c.latents, c.blocks, c.dropout)
         self.posteriors = nn.ModuleList(self._posterior_layer() for _ in self.sizes)
         self.label_up = nn.Embedding(spec.classes, C) if spec.classes else None

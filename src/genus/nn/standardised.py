@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from genus.distributions import EntryGaussian
 from genus.distributions.likelihoods import Law
-from genus.distributions.units import take_unit
+from genus.distributions.units import scaled_levels, take_unit
 from genus.spec import Spec
 
 
@@ -42,7 +42,7 @@ class Standardised(nn.Module):
         """Return ``(B, *shape)`` for a network."""
         if self.levels is None:
             return (x.to(self.scale.dtype) - self.shift) / self.scale
-        return x.to(self.scale.dtype) * (2 / (self.levels - 1)) - 1
+        return scaled_levels(x, self.levels, self.scale.dtype)
 
     def law(self, law: Law) -> Law:
         """Return a law of standardised real numbers as one of the data's own; others as they are.
