@@ -101,7 +101,7 @@ def test_the_record_is_json_without_the_arrays_of_examples() -> None:
     content = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert set(content) == {
         "model", "data", "split", "labels", "examples", "accuracy", "standard_error", "majority",
-        "calibration", "temperature", "tempered", "confusion",
+        "calibration", "temperature", "tempered", "confusion", "k",
     }  # fmt: skip
     assert len(content["calibration"]["bins"]) == 5
     assert content["labels"] == ["0", "1", "2"]
@@ -156,6 +156,52 @@ def test_what_cannot_classify() -> None:
         classify(model_of(data), data, bins=0)
     with pytest.raises(ConfigError, match="batch_size=0"):
         classify(model_of(data), data, batch_size=0)
+
+
+class Bounds(Plane):
+    """Knows p(x | y) through bounds alone, which fall short by the same noise for every class."""
+
+    name = "bounds"
+
+    def __init__(self, spec) -> None:
+        super().__init__(spec)
+        self.truth = Normals(spec)
+
+    def elbo(self, x, y=None, *, generator=None):
+        raise NotImplementedError
+
+    def iwae(self, x, k, y=None, *, generator=None):
+        shared = torch.rand(len(x), generator=generator)
+        return self.truth.log_prob(x, y) - 5 * shared / k
+
+
+@pytest.mark.parametrize("batch_size", [256, 7])
+def test_bounds_stand_in_the_rule_with_the_same_noise_for_every_class(batch_size) -> None:
+    data = blobs((30, 30, 60))
+    exact = classify(model_of(data), data)
+    found = classify(Bounds(data.spec), data, k=4, batch_size=batch_size)
+    torch.testing.assert_close(found.log_posterior_NY, exact.log_posterior_NY, atol=1e-4, rtol=1e-4)
+    assert (found.k, exact.k) == (4, None)
+    with pytest.raises(ConfigError, match="k=0 must be at least 1"):
+        classify(Bounds(data.spec), data, k=0)
+
+
+def test_a_conditional_autoencoder_tells_classes_apart() -> None:
+    data = blobs((300, 60, 60))
+    torch.manual_seed(0)
+    model = genus.create("vae", data.spec, latents=1, hidden=16, depth=1)
+    model.initialise(data.train.batch(torch.arange(300)))
+    optimiser = torch.optim.Adam(model.parameters(), 1e-2)
+    loss, generator = model.objectives()[0].loss, torch.Generator().manual_seed(0)
+    for _ in range(150):
+        optimiser.zero_grad()
+        loss(data.train.batch(torch.arange(300)), model.noise(300, generator))["loss"].backward()
+        optimiser.step()
+    wrong_at_most = 1 - classify(model_of(data), data).accuracy + 0.1
+    found = classify(model, data, k=8)
+    assert 1 - found.accuracy < wrong_at_most
+    again = classify(model, data, k=8, batch_size=7)
+    torch.testing.assert_close(found.log_posterior_NY, again.log_posterior_NY)
 
 
 def test_a_model_without_density_has_no_likelihoods() -> None:

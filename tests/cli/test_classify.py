@@ -36,7 +36,7 @@ def test_json_shape_and_figures(cli, run):
     found = answer.json
     assert set(found) == {
         "run", "digest", "model", "data", "split", "labels", "examples", "accuracy",
-        "standard_error", "majority", "calibration", "temperature", "tempered", "confusion",
+        "standard_error", "majority", "calibration", "temperature", "tempered", "confusion", "k",
     }  # fmt: skip
     assert set(found["calibration"]) == {"bins", "error", "log_prob", "standard_error"}
     assert set(found["calibration"]["bins"][0]) == {
@@ -48,6 +48,15 @@ def test_json_shape_and_figures(cli, run):
     assert found["majority"] == pytest.approx(14 / 36)
     right = sum(found["confusion"][i][i] for i in range(3))
     assert right / 36 == pytest.approx(found["accuracy"])
+
+
+def test_a_model_of_bounds_says_that_its_posterior_is_approximate(cli, run):
+    words = ("--data", "wine", "--conditional", "--steps", 2, "--samples", 0, "--set", "hidden=8")
+    assert cli("train", "vae", *words, "--out", "bounds").code == 0
+    answer = cli("classify", "bounds", "--k", 3)
+    assert "approximate: by bounds of 3 samples" in answer.out
+    assert cli("classify", "bounds", "--k", 3, "--json").json["k"] == 3
+    assert cli("classify", run, "--json").json["k"] is None
 
 
 def test_in_words(cli, run):
@@ -105,6 +114,7 @@ def test_a_model_that_cannot_classify(cli):
     ("words", "messages"),
     [
         (("--bins", 0), ("--bins 0 must be at least 1",)),
+        (("--k", 0), ("--k 0 must be at least 1; 16 is usual",)),
         (("--device", "cuda:97", "--bins", 0), ("device='cuda:97' was asked for", "--bins 0")),
         (("--bins", 10**6, "-o", "p.txt"), ("--bins 1,000,000", "must end with .csv")),
         (("-o", "no/p.csv"), ("the folder no does not exist",)),

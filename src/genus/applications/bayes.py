@@ -22,17 +22,16 @@ from genus.applications.calibration import (
     reliability,
     tempered,
 )
+from genus.applications.class_posterior import SAMPLES, check_able, of_each, posterior
 from genus.applications.labels import labels_of, share
 from genus.capabilities import Classifies, Density, supports
-from genus.errors import ConfigError, DataError, SpecError
-from genus.evaluation.likelihood import place, scoring_mode
-from genus.evaluation.rows import BLOCK, blocks
+from genus.errors import ConfigError, SpecError
+from genus.evaluation.rows import BLOCK
 from genus.evaluation.scoring import check_match, plain
-from genus.registry import able, check_missing
-from genus.spec import Batch
+from genus.registry import check_missing
 
 if TYPE_CHECKING:
-    from genus.data import DataSet, Split
+    from genus.data import DataSet
 
 
 @dataclass(frozen=True)
@@ -73,6 +72,7 @@ class Classification:
         log_posterior_NY: log p(y | x) of every example; not in the JSON.
         y_N: the true classes; not in the JSON.
         log_prob_N: log p(x) of every example in nats, where it was asked for; not in the JSON.
+        k: samples of the bounds that stand for p(x | y), or None where no bounds do.
     """
 
     model: str
@@ -90,6 +90,7 @@ class Classification:
     log_posterior_NY: Tensor
     y_N: Tensor
     log_prob_N: Tensor | None = None
+    k: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as a dictionary of plain values, without those of each example."""
@@ -108,19 +109,22 @@ def classify(
     split: str = "test",
     bins: int = BINS,
     likelihoods: bool = False,
+    k: int = SAMPLES,
     batch_size: int = BLOCK,
     progress: Callable[[str], None] | None = None,
 ) -> Classification:
     """Classify the examples of a split by a model's posterior over classes.
 
-    Where entries are missing, the posterior is that given the known ones.
+    Where entries are missing, the posterior is that given the known ones. A model that bounds its
+    likelihood stands in Bayes' rule with its bounds, see `genus.applications.class_posterior`.
 
     Args:
-        model: with the capability `Classifies`, made for a Spec with classes.
+        model: with the capability `Classifies` or `Bounded`, made for a Spec with classes.
         data: with the same classes.
         split: what is classified. The temperature is chosen on "valid" in any case.
         bins: of confidence.
         likelihoods: whether log p(x) of each example is wanted too; by it outliers show.
+        k: samples of each bound, where bounds are what there is.
         batch_size: examples at a time; changes memory, not results.
         progress: told what takes long.
 
@@ -145,11 +149,11 @@ def classify(
     y_N, valid_y = labels_of(data, split), labels_of(data, "valid")
     say = progress or (lambda message: None)
     say(f"classifying {data.name} {split} with {model.name}")
-    log_posterior = posterior(model, data.split(split), batch_size)
+    log_posterior = posterior(model, data.split(split), batch_size, k=k)
     on_valid = log_posterior
     if split != "valid":
         say("choosing the temperature on valid")
-        on_valid = posterior(model, data.valid, batch_size)
+        on_valid = posterior(model, data.valid, batch_size, k=k)
     temperature = best_temperature(on_valid, valid_y)
     after = None if temperature is None else tempered(log_posterior, temperature)
     accuracy, error = share(log_posterior.argmax(1) == y_N)
@@ -158,7 +162,7 @@ def classify(
     density = None
     if likelihoods:
         say("scoring log p(x)")
-        density = _each(model, "log_prob", data.split(split), batch_size)
+        density = of_each(model, "log_prob", data.split(split), batch_size)
     return Classification(
         model.name,
         data.name,
@@ -175,26 +179,8 @@ def classify(
         log_posterior,
         y_N,
         density,
+        None if supports(model, Classifies) else k,
     )
-
-
-def check_able(model: Any) -> None:
-    """Raise unless the model is one of classes, with a posterior over them.
-
-    Raises:
-        ConfigError: its class has no such verb.
-        SpecError: it was made without classes.
-    """
-    if not supports(model, Classifies):
-        raise ConfigError(
-            f"{model.name} has no posterior over classes; train a model that has: "
-            f"{able(Classifies)}"
-        )
-    if model.spec.classes is None:
-        raise SpecError(
-            f"this {model.name} knows no classes: it was made without them; train it again on "
-            "data with labels, with --conditional (in Python: on data.spec as it is)"
-        )
 
 
 def _check_data(model: Any, data: DataSet) -> None:
@@ -205,43 +191,6 @@ def _check_data(model: Any, data: DataSet) -> None:
             f"the model knows {model.spec.classes} classes, but {data.name} has "
             f"{data.spec.classes}; classify data with the classes that it was trained on"
         )
-
-
-def posterior(model: Any, split: Split, batch_size: int = BLOCK) -> Tensor:
-    """Return log p(y | x) of every example, ``(N, Y)`` in float64.
-
-    Raises:
-        DataError: an example is impossible under every class, so that it has no posterior.
-    """
-    log_posterior_NY = _each(model, "class_log_prob", split, batch_size)
-    wrong = log_posterior_NY.isnan().any(1).nonzero().flatten().tolist()
-    if wrong:
-        raise DataError(
-            f"{len(wrong):,} of {len(log_posterior_NY):,} examples (row {wrong[0]} is the first) "
-            f"have no posterior: {model.name} gives them probability zero under every class, or "
-            "has diverged; train it with smoothing, or with a smaller learning rate"
-        )
-    return log_posterior_NY
-
-
-def _each(model: Any, verb: str, split: Split, batch_size: int) -> Tensor:
-    """Return what a verb says of every example, in float64."""
-    if batch_size < 1:
-        raise ConfigError(f"batch_size={batch_size} must be at least 1")
-    with scoring_mode(model) as ready:
-        parts = [_of_batch(ready, verb, batch) for batch in blocks(split, batch_size)]
-    return torch.cat(parts)
-
-
-def _of_batch(model: Any, verb: str, batch: Batch) -> Tensor:
-    """Return what a verb says of a batch, from the known entries where some are missing."""
-    x = place(model, batch.x)
-    if batch.known is None:
-        found: Tensor = getattr(model, verb)(x)
-    else:
-        verb = "marginal_log_prob" if verb == "log_prob" else verb
-        found = getattr(model, verb)(x, batch.known.to(x.device))
-    return found.double().cpu()
 
 
 def _calibration(log_posterior_NY: Tensor, y_N: Tensor, bins: int) -> Calibration:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MOST_BINS = 1_000
 """The most bins of confidence."""
+MOST_SAMPLES = 100_000
+"""The most samples of a bound."""
 MOST_SHOWN = 12
 """The most classes whose confusions are shown in words; JSON holds them all."""
 
@@ -30,6 +32,7 @@ def classify(
     split: str = "test",
     out: Out = None,
     bins: int = 15,
+    k: int = 16,
     device: str = "cpu",
     reading: DataOptions = datasets.PLAIN,
     force: Flag = False,
@@ -43,15 +46,16 @@ def classify(
         split: test, or valid while you still choose between models.
         out: A .csv for the posterior of every example, and its log p(x).
         bins: Bins of confidence by which calibration is measured.
+        k: Samples of each bound, of a model that knows bounds only.
         device: Where the model is run: auto, cpu, cuda or cuda:1.
         reading: How other data are read.
         force: Replace the file if it exists.
         json: Print JSON to stdout.
     """
     record = runs.read(run)
-    _check(out, bins, device, force)
+    _check(out, bins, k, device, force)
     from genus.applications import classify as judge
-    from genus.applications.bayes import check_able
+    from genus.applications.class_posterior import check_able
     from genus.capabilities import Density, supports
     from genus.training import load
 
@@ -69,6 +73,7 @@ def classify(
         found,
         split=split,
         bins=bins,
+        k=k,
         likelihoods=out is not None and supports(model, Density),
         progress=output.note,
     )
@@ -86,12 +91,14 @@ def classify(
     )
 
 
-def _check(out: Path | None, bins: int, device: str, force: bool) -> None:
+def _check(out: Path | None, bins: int, k: int, device: str, force: bool) -> None:
     problems = Problems()
     with problems.collect():
         check_device(device)
     with problems.collect():
         within(bins, 1, MOST_BINS, "--bins", "15 is usual")
+    with problems.collect():
+        within(k, 1, MOST_SAMPLES, "--k", "16 is usual")
     if out is not None:
         with problems.collect():
             check_output(out, force)
@@ -127,6 +134,8 @@ def _print(content: dict[str, Any]) -> None:
             f"{accuracy:.2%} ± {error:.2%} (the commonest class: {content['majority']:.2%})",
         ),
     ]
+    if content["k"] is not None:
+        facts.append(("posterior", f"approximate: by bounds of {content['k']} samples"))
     facts += _probabilities(content["calibration"], "")
     if content["tempered"] is None:
         facts.append(("temperature", "not to be told: every example of valid is right"))

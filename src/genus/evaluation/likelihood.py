@@ -114,7 +114,7 @@ def score(
         verb, samples = _energy_bound, k
     else:
         return LogLikelihood.not_available()
-    size = batch_size or _batch_size(model.spec, samples or 1)
+    size = batch_size or rows_at_once(model.spec, samples or 1)
     generator = torch.Generator().manual_seed(seed)
     parts: list[Tensor] = []
     with scoring_mode(model) as ready:
@@ -191,7 +191,13 @@ def _check_values(nats: np.ndarray) -> None:
         )
 
 
-def _batch_size(spec: Spec, samples: int) -> int:
+def rows_at_once(spec: Spec, samples: int) -> int:
+    """Return how many examples are scored at a time, a bound on memory.
+
+    Args:
+        spec: what they are.
+        samples: of the bound on each.
+    """
     work = spec.dims * (spec.levels or 1) * samples
     return max(8, min(256, WORK // work))
 
