@@ -12,13 +12,16 @@ from genus.recipes.recipe import Recipe, recipe
 def autoencoder() -> Recipe:
     """Denoising autoencoder (Vincent et al. 2008), whose code is probed.
 
-    Command: ``genus train autoencoder --data mnist --set latents=256 --set corruption=masking --set
-    strength=0.5 --time-budget 15m``. Then ``genus features RUN --probe``.
-    Cost: 15 minutes on one core, and some for the probe. Expected: 97.5 % of the test images told
+    Command: ``genus train autoencoder --data mnist --set network=mlp --set hidden=1024 --set
+    latents=512 --set corruption=masking --set strength=0.5 --time-budget 6m``. Then ``genus
+    features RUN --probe``.
+    Cost: 6 minutes on one core, and some for the probe. Expected: 97.8 % of the test images told
     right by a linear probe, measured; 92.6 % from the pixels.
     """
-    options = {"latents": 256, "corruption": "masking", "strength": 0.5}
-    training = {"time_budget": 900}
+    options = {
+        "network": "mlp", "hidden": 1024, "latents": 512, "corruption": "masking", "strength": 0.5,
+    }  # fmt: skip
+    training = {"time_budget": 360}
     return Recipe(model="autoencoder", data="mnist", options=options, training=training)
 
 
