@@ -129,14 +129,23 @@ def test_a_model_does_the_same_on_the_device(name, spec):
 
 
 @pytest.mark.parametrize("spec", ["image", "binary"])
-@pytest.mark.parametrize("decoder", ["pixelcnn", "diagonal-bilstm"])
+@pytest.mark.parametrize(
+    "options",
+    [{"decoder": "pixelcnn"}, {"decoder": "diagonal-bilstm"}, {"likelihood": "mixture"}],
+    ids=str,
+)
 @pytest.mark.parametrize("name", ["vae", "ladder-vae"])
-def test_a_decoder_of_pixels_does_the_same_on_the_device(name, decoder, spec):
-    does_the_same(name, SPECS[spec], decoder=decoder)
+def test_a_decoder_of_pixels_does_the_same_on_the_device(name, options, spec):
+    does_the_same(name, SPECS[spec], **options)
     with pretended():
         spec = SPECS[spec]
-        model = genus.create(name, spec, **{**list_models()[name].tiny, "decoder": decoder})
+        model = genus.create(name, spec, **{**list_models()[name].tiny, **options})
         batch = moved(example(spec), DEVICE)
         model = model.to(DEVICE).eval()
         law = model.decode(model.encode(batch.x, batch.y).centre, batch.y)
         assert law.mean.device == batch.x.device
+
+
+@pytest.mark.parametrize("posterior", ["full", "iaf", "spline"])
+def test_a_posterior_does_the_same_on_the_device(posterior):
+    does_the_same("vae", SPECS["image"], posterior=posterior)

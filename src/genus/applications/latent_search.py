@@ -156,7 +156,8 @@ def _check_slope(model: Any, starts_SE: Tensor, y: Tensor | None) -> None:
     if isinstance(model.decode(starts_SE[:1], label_1), OrderedLaw):
         raise ConfigError(
             f"this {model.name} draws an example entry after entry, so that its mean has no slope "
-            "to search along; take a model with decoder='independent'"
+            "to search along; take a model with decoder='independent' and without "
+            "likelihood='mixture'"
         )
 
 
