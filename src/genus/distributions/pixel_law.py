@@ -9,7 +9,6 @@ with :math:`r_i` what a decoder says of pixel i.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
 
 import torch
 from torch import Tensor
@@ -45,17 +44,13 @@ class PixelLaw(OrderedLaw):
             u: uniform noise ``(N, C, H, W)``.
         """
         filled, known = x.clone(), known.expand_as(x)
+        levels = self.mixture.spec.levels_or_raise
         for c in range(x.shape[1]):
-            law = self.mixture(colour_parameters(self.mixture, self.raw, filled, c))
+            u_NCHW = scaled_levels(filled, levels, self.raw.dtype)
+            law = self.mixture(self.mixture.of_colour(c, self.raw, u_NCHW))
             drawn_NHW = law.tempered(self.temperature).icdf(u[:, c])
             filled[:, c] = torch.where(known[:, c], filled[:, c], drawn_NHW.to(filled))
         return filled
-
-
-def colour_parameters(mixture: PixelMixture, raw: Tensor, x: Tensor, c: int) -> Tensor:
-    """Return the parameters ``(N, H, W, P)`` of colour c, given those before it in images ``x``."""
-    u_NCHW = scaled_levels(x, mixture.spec.levels_or_raise, raw.dtype)
-    return next(islice(mixture.by_colour(raw, u_NCHW), c, None))
 
 
 def pixel_law(mixture: PixelMixture, raw: Tensor) -> PixelLaw | LogisticMixture:
@@ -112,8 +107,8 @@ class PixelWalk:
     def next(self) -> Law:
         """Return the law ``(N,)`` of the next entry."""
         raw_NQ11 = self.raw_NQD[:, :, self.pixel, None, None]
-        parameters_N11P = colour_parameters(self.mixture, raw_NQ11, self.x_NC11, self.colour)
-        return self.mixture(parameters_N11P[:, 0, 0])
+        u_NC11 = scaled_levels(self.x_NC11, self.mixture.spec.levels_or_raise, raw_NQ11.dtype)
+        return self.mixture(self.mixture.of_colour(self.colour, raw_NQ11, u_NC11)[:, 0, 0])
 
     def push(self, value: Tensor) -> None:
         """Fix that entry to ``value`` ``(N,)`` and advance."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -91,6 +92,10 @@ class PixelMixture(Likelihood):
             ``(B, C, H, W, 3 M)``, for `__call__`.
         """
         return torch.stack(list(self.by_colour(raw_BNHW, u_BCHW)), 1)
+
+    def of_colour(self, c: int, raw_BNHW: Tensor, u_BCHW: Tensor) -> Tensor:
+        """Return the parameters ``(B, H, W, 3 M)`` of colour c; later ones may be anything."""
+        return next(islice(self.by_colour(raw_BNHW, u_BCHW), c, None))
 
     def by_colour(self, raw_BNHW: Tensor, u_BCHW: Tensor) -> Iterator[Tensor]:
         """Yield the parameters ``(B, H, W, 3 M)`` of one colour after another."""

@@ -8,7 +8,6 @@ References:
 from __future__ import annotations
 
 import abc
-from itertools import islice
 from typing import Literal
 
 import torch
@@ -46,8 +45,7 @@ class MixtureHead(nn.Module):
     def step(self, h_BF11: Tensor, u_BC11: Tensor, colour: int, cursor: Cursor) -> Tensor:
         """Return the parameters of one colour of the pixel at the cursor, ``(B, P)``."""
         raw_BN11 = self.last(h_BF11, cursor)
-        parameters_B11P = next(islice(self.mixture.by_colour(raw_BN11, u_BC11), colour, None))
-        return parameters_B11P[:, 0, 0]
+        return self.mixture.of_colour(colour, raw_BN11, u_BC11)[:, 0, 0]
 
 
 class FreeHead(nn.Module):
