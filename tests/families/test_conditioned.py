@@ -8,9 +8,12 @@ from genus.conformance import verify
 from genus.errors import ConfigError, SpecError
 from genus.families import conditioned
 from genus.families.conditioned import PixelDecoder, network_given_map
-from genus.spec import Spec
+from genus.models.pixelcnn_plus import with_ones
+from genus.spec import Batch, Spec
 
-NETWORKS = ["pixelcnn", "row-lstm", "diagonal-bilstm"]
+NETWORKS = [
+    "pixelcnn", "gated-pixelcnn", "pixelcnn++", "pixelsnail", "row-lstm", "diagonal-bilstm"
+]  # fmt: skip
 SPECS = [Spec(shape=(1, 4, 5), levels=2), Spec(shape=(3, 5, 3), levels=4, classes=2)]
 
 
@@ -83,19 +86,27 @@ def test_a_network_that_cannot_be_told_is_refused():
         PixelDecoder(Spec(shape=(4,), levels=2), "pixelcnn", 3)
 
 
-@pytest.mark.parametrize("name", ["vae", "m2", "ladder-vae"])
-def test_a_model_that_ends_in_a_pixel_network_conforms(name):
+ENDS = [("vae", "pixelcnn"), ("m2", "pixelcnn"), ("ladder-vae", "gated-pixelcnn")]
+SLOW = [pytest.param("ladder-vae", "pixelsnail", marks=pytest.mark.exhaustive)]
+
+
+@pytest.mark.parametrize(("name", "decoder"), ENDS + SLOW)
+def test_a_model_that_ends_in_a_pixel_network_conforms(name, decoder):
     cls = registry.get(name)
-    ended = type("Ended", (cls,), {"tiny": {**cls.tiny, "decoder": "pixelcnn"}})
+    ended = type("Ended", (cls,), {"tiny": {**cls.tiny, "decoder": decoder}})
     report = verify(ended, specs=[Spec(shape=(1, 2, 3), levels=2, classes=2)], quick=True)
     assert report.passed, str(report)
     assert {"decoder.causality", "decoder.stream"} <= {f.check for f in report.findings}
 
 
-@pytest.mark.parametrize("name", ["vae", "m2", "ladder-vae"])
-def test_a_model_that_ends_in_a_mixture_over_colours_conforms(name):
+MIXED = [("vae", "independent"), ("m2", "independent"), ("ladder-vae", "independent")]
+MIXED += [("ladder-vae", "pixelcnn++")]
+
+
+@pytest.mark.parametrize(("name", "decoder"), MIXED)
+def test_a_model_that_ends_in_a_mixture_over_colours_conforms(name, decoder):
     cls = registry.get(name)
-    options = {**cls.tiny, "likelihood": "mixture", "mixtures": 2}
+    options = {**cls.tiny, "decoder": decoder, "likelihood": "mixture", "mixtures": 2}
     ended = type("Ended", (cls,), {"tiny": options})
     report = verify(ended, specs=[Spec(shape=(2, 2, 1), levels=3, classes=2)], quick=True)
     assert report.passed, str(report)
@@ -107,7 +118,7 @@ def test_a_mixture_over_colours_is_refused_where_it_cannot_be(name):
     for spec in (Spec(shape=(4,), levels=2), Spec(shape=(1, 4, 4))):
         with pytest.raises(SpecError, match=r"likelihood='mixture'.*needs images.*'auto'"):
             create(name, spec, likelihood="mixture")
-    with pytest.raises(ConfigError, match="likelihood='mixture' is for decoder='independent'"):
+    with pytest.raises(ConfigError, match=r"decoder='pixelcnn' has no mixture.*pixelsnail"):
         create(name, SPECS[1], likelihood="mixture", decoder="pixelcnn")
     with pytest.raises(ConfigError, match="mixtures"):
         create(name, SPECS[1], likelihood="mixture", mixtures=0)
@@ -116,6 +127,20 @@ def test_a_mixture_over_colours_is_refused_where_it_cannot_be(name):
 def test_a_table_has_no_pixels_and_is_told_so():
     with pytest.raises(SpecError, match=r"decoder=.pixelcnn. needs images.*leave the decoder"):
         create("vae", Spec(shape=(4,)), decoder="pixelcnn")
+
+
+@pytest.mark.parametrize("name", ["vae", "ladder-vae"])
+def test_a_network_takes_its_lengths_from_a_first_batch(name):
+    """Maps of normalised weights come out with unit variance, behind a decoder too."""
+    spec = Spec(shape=(1, 8, 8), levels=4)
+    model = create(name, spec, decoder="pixelcnn++", decoder_features=8, decoder_layers=1)
+    x = torch.randint(4, (32, 1, 8, 8), generator=torch.Generator().manual_seed(0))
+    first = model.pixels.network.left
+    before = first.gain.clone()
+    model.initialise(Batch(x))
+    out = first(with_ones(model.pixels.network.scaled(x)))
+    assert not torch.equal(first.gain, before)
+    torch.testing.assert_close(out.std((0, 2, 3)), torch.ones(8), atol=0.01, rtol=0)
 
 
 def test_options_reach_the_pixel_network():

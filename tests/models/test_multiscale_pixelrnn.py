@@ -15,12 +15,16 @@ from autoregressive_checks import (
 from torch import Tensor
 
 from genus import Spec, create
+from genus.conformance import verify
 from genus.errors import ConfigError, SpecError
 from genus.models.multiscale_pixelrnn import MultiscalePixelRNN
 
 TINY = MultiscalePixelRNN.tiny
 SHAPES = [(1, 4, 5), (1, 5, 3), (1, 1, 5), (1, 5, 1), (1, 1, 1), (3, 3, 2), (2, 2, 3)]
-NETWORKS = ["row-lstm", "diagonal-bilstm", "pixelcnn"]
+NETWORKS = [
+    "row-lstm", "diagonal-bilstm", "pixelcnn", "gated-pixelcnn", "pixelcnn++", "pixelsnail"
+]  # fmt: skip
+OTHERS = [("pixelcnn", "row-lstm"), ("made", "gated-pixelcnn"), ("pixel-transformer", "pixelcnn++")]
 
 
 def loud(spec: Spec, **config: object) -> MultiscalePixelRNN:
@@ -66,14 +70,32 @@ def test_probabilities_sum_to_one(
             assert float(model.log_prob(x, y).exp().sum()) == pytest.approx(1, abs=1e-9)
 
 
-def test_it_is_the_product_of_its_two_networks() -> None:
+@pytest.mark.parametrize("network", NETWORKS[3:])
+def test_with_any_network_inside_it_conforms(network: str) -> None:
+    inside = {**TINY, "small": network, "large": network}
+    model = type("Inside", (MultiscalePixelRNN,), {"tiny": inside})
+    report = verify(model, specs=[Spec(shape=(1, 2, 3), levels=3, classes=2)], quick=True)
+    assert report.passed, str(report)
+
+
+@pytest.mark.parametrize("networks", list(itertools.product(NETWORKS[4:], repeat=2)))
+def test_with_a_mixture_over_colours_it_conforms(networks: tuple[str, str]) -> None:
+    small, large = networks
+    mixed = {**TINY, "small": small, "large": large, "likelihood": "mixture"}
+    model = type("Mixed", (MultiscalePixelRNN,), {"tiny": mixed})
+    report = verify(model, specs=[Spec(shape=(2, 1, 3), levels=3)], quick=True)
+    assert report.passed, str(report)
+
+
+@pytest.mark.parametrize("network", ["row-lstm", "gated-pixelcnn", "pixelcnn++"])
+def test_it_is_the_product_of_its_two_networks(network: str) -> None:
     """Small pixels are scored by the small network alone, the others by the large one."""
     spec = Spec(shape=(1, 5, 4), levels=3)
-    model = loud(spec)
+    model = loud(spec, large=network)
     x = torch.randint(3, (2, 1, 5, 4), generator=torch.Generator().manual_seed(0))
     u = model.scaled(x)
     given = model.upsampling(u[:, :, ::2, ::2], 5, 4)
-    large = model.likelihood(model.large.outputs(model.large.maps(u, None, None, given)))
+    large = model.likelihood(model.large.parameters_of(u, None, None, given))
     rest = large.log_prob(x)
     rest[:, :, ::2, ::2] = 0
     expected = model.small.log_prob(x[:, :, ::2, ::2]) + rest.flatten(1).sum(1)
@@ -82,18 +104,19 @@ def test_it_is_the_product_of_its_two_networks() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 5, 6), (3, 4, 3), (1, 7, 1), (1, 2, 30)])
 @pytest.mark.parametrize("scale", [2, 3])
+@pytest.mark.parametrize("large", ["diagonal-bilstm", *NETWORKS[3:]])
 def test_every_other_pixel_sees_the_whole_small_image(
-    shape: tuple[int, int, int], scale: int
+    shape: tuple[int, int, int], scale: int, large: str
 ) -> None:
     spec = Spec(shape=shape, levels=3)
-    model = loud(spec, scale=scale, large="diagonal-bilstm", small="diagonal-bilstm")
+    model = loud(spec, scale=scale, large=large, small="diagonal-bilstm")
     seen, small = context(model), len(small_entries(spec, scale))
     assert not seen.triu().any()
     assert seen[small:, :small].all()
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("networks", [(n, n) for n in NETWORKS] + [("pixelcnn", "row-lstm")])
+@pytest.mark.parametrize("networks", [(n, n) for n in NETWORKS] + OTHERS)
 def test_streamed_laws_equal_the_full_pass(
     shape: tuple[int, int, int], networks: tuple[str, str]
 ) -> None:
@@ -102,18 +125,21 @@ def test_streamed_laws_equal_the_full_pass(
     assert_streamed_laws_equal_the_full_pass(model, *examples(spec))
 
 
-def test_a_stream_can_be_rearranged_anywhere() -> None:
+@pytest.mark.parametrize("large", NETWORKS[1:])
+def test_a_stream_can_be_rearranged_anywhere(large: str) -> None:
     spec = Spec(shape=(3, 3, 3), levels=4, classes=2)
-    model, rows = loud(spec, large="diagonal-bilstm"), torch.tensor([1, 1, 0])
+    model, rows = loud(spec, large=large), torch.tensor([1, 1, 0])
     for position in range(spec.dims):
         assert_a_rearranged_stream_goes_on(model, *examples(spec, 2), {position: rows})
 
 
 @pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("network", ["row-lstm", *NETWORKS[3:]])
 def test_both_samplers_draw_the_same_image_from_the_same_noise(
-    shape: tuple[int, int, int],
+    shape: tuple[int, int, int], network: str
 ) -> None:
-    assert torch.equal(*draw_both_ways(loud(Spec(shape=shape, levels=17)).float()))
+    model = loud(Spec(shape=shape, levels=17), small=network, large=network)
+    assert torch.equal(*draw_both_ways(model.float()))
 
 
 def test_three_scales() -> None:
@@ -138,6 +164,11 @@ def test_completing_the_lower_part_of_the_order_is_exact() -> None:
     [
         ({"scale": 1}, "scale=1 must be at least 2"),
         ({"large": "multiscale-pixelrnn"}, "cannot be conditioned on an image; choose from: diag"),
+        ({"large": "nade"}, "large='nade' cannot be conditioned on an image; choose from: diag"),
+        ({"likelihood": "mixture"}, "large='row-lstm' has no mixture .* choose from: pixelcnn"),
+        ({"likelihood": "mixture", "large": "pixelsnail"}, "small='row-lstm' has no mixture"),
+        ({"likelihood": "logistic"}, "likelihood='logistic'"),
+        ({"mixtures": 0}, "mixtures=0 must be above zero"),
         ({"small": "gan"}, "small='gan' has no categorical law for each entry"),
         ({"small": "row-lst"}, "did you mean row-lstm"),
         ({"kernel": 4}, "kernel=4 must be odd"),

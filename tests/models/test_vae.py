@@ -135,7 +135,7 @@ def test_convolutions_drop_features_as_perceptrons_drop_units() -> None:
 
 
 @pytest.mark.parametrize("network", ["mlp", "conv"])
-@pytest.mark.parametrize("decoder", ["pixelcnn", "row-lstm", "diagonal-bilstm"])
+@pytest.mark.parametrize("decoder", ["pixelcnn", "gated-pixelcnn", "pixelcnn++", "row-lstm"])
 def test_a_pixel_network_at_the_end_of_the_decoder(network: str, decoder: str) -> None:
     """PixelVAE: the bound of many draws meets quadrature, and images given z sum to one."""
     spec = Spec(shape=(1, 2, 3), levels=2)
@@ -156,7 +156,8 @@ def test_entries_that_a_pixel_network_draws_are_told_what_is_known_before_them()
     spec = Spec(shape=(1, 1, 2), levels=2)
     small = {"decoder_features": 6, "decoder_layers": 1, "conditioning": 4}
     model = loud(spec, decoder="pixelcnn", **small).eval()
-    model.pixels.network.biases.weight.data.zero_()
+    for parameter in model.pixels.network.biases.parameters():
+        parameter.data.zero_()
     for layer in (model.pixels.network.first, model.pixels.network.last):
         layer.weight.data.mul_(6)  # so that much depends on the first pixel
     pairs = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]]).view(4, 1, 1, 2)

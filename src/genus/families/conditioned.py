@@ -27,23 +27,64 @@ from genus.distributions.pixel_law import pixel_law
 from genus.distributions.pixel_mixture import PixelMixture
 from genus.errors import ConfigError, SpecError
 from genus.families.base import Model
-from genus.families.pixel import LayeredPixelNetwork, PixelStream
-from genus.spec import Spec
+from genus.families.pixel import PixelNetwork, PixelStream
+from genus.families.whole_pixel import WholePixelNetwork
+from genus.spec import Batch, Spec
 
 DecoderLikelihood = Literal["auto", "bernoulli", "categorical", "logistic", "mixture", "gaussian"]
+DecoderName = Literal[
+    "independent",
+    "pixelcnn",
+    "gated-pixelcnn",
+    "pixelcnn++",
+    "pixelsnail",
+    "row-lstm",
+    "diagonal-bilstm",
+]
+NetworkLaw = Literal["auto", "mixture"]
 BLOCK = 256
 """Rows that are scored at a time where no gradient is wanted, a bound on memory."""
 
 
-def some_network(name: str, spec: Spec, **options: Any) -> Model:
-    """Return a model with those of the options that it has."""
-    known = registry.get(name).Config.__dataclass_fields__
-    return registry.create(name, spec, **{k: v for k, v in options.items() if k in known})
+def some_network(
+    option: str, name: str, spec: Spec, *, law: NetworkLaw = "auto", **options: Any
+) -> Model:
+    """Return a model with those of the options that it has.
+
+    Args:
+        option: the user's name for this choice.
+        name: of the model.
+        spec: what the data are.
+        law: a free probability for each level, or a mixture over the colours of a pixel.
+        options: of the model; those that it does not have are left out. ``layers`` are blocks
+            where a network has nothing else.
+
+    Raises:
+        ConfigError: no such model, or it has no such law.
+    """
+    cls = registry.get(name)
+    known = cls.Config.__dataclass_fields__
+    if "layers" in options and "layers" not in known:
+        options["blocks"] = options["layers"]
+    chosen = {key: value for key, value in options.items() if key in known}
+    if issubclass(cls, WholePixelNetwork):
+        chosen["likelihood"] = cls.free_law if law == "auto" else law
+    elif law == "mixture":
+        raise ConfigError(
+            f"{option}={name!r} has no mixture over the colours of a pixel; choose from: "
+            f"{_names_of(WholePixelNetwork)}, or leave the likelihood at 'auto'"
+        )
+    return registry.create(name, spec, **chosen)
+
+
+def _names_of(kind: type[Model]) -> str:
+    """Return the names of all registered models of a kind."""
+    return ", ".join(n for n, cls in registry.list_models().items() if issubclass(cls, kind))
 
 
 def network_given_map(
     option: str, name: str, spec: Spec, conditioning: int, **options: Any
-) -> LayeredPixelNetwork:
+) -> PixelNetwork:
     """Return a pixel network that is conditioned on a map.
 
     Args:
@@ -51,20 +92,34 @@ def network_given_map(
         name: of the network.
         spec: images with levels.
         conditioning: features of the map.
-        options: of the network; those that it does not have are left out.
+        options: of the network and its law, as for `some_network`.
 
     Raises:
-        ConfigError: no such model, or it cannot be conditioned on a map.
+        ConfigError: no such model, or it cannot be conditioned on a map, or has no such law.
     """
-    network = some_network(name, spec, **options)
-    if isinstance(network, LayeredPixelNetwork):
-        network.condition_on(conditioning)
-        return network
-    known = registry.list_models().items()
-    able = [known_as for known_as, cls in known if issubclass(cls, LayeredPixelNetwork)]
-    raise ConfigError(
-        f"{option}={name!r} cannot be conditioned on an image; choose from: {', '.join(able)}"
-    )
+    cls = registry.get(name)
+    if not issubclass(cls, PixelNetwork):
+        raise ConfigError(
+            f"{option}={name!r} cannot be conditioned on an image; choose from: "
+            f"{_names_of(PixelNetwork)}"
+        )
+    network = some_network(option, name, spec, **options)
+    assert isinstance(network, PixelNetwork)
+    network.condition_on(conditioning)
+    return network
+
+
+def begin(network: Model, batch: Batch, *given: Tensor) -> None:
+    """Let a network take from a first batch what it wants of it.
+
+    Args:
+        network: any model.
+        batch: examples.
+        given: the map that it is conditioned on, if it is.
+    """
+    take = getattr(type(network), "initialise", None)
+    if take is not None:
+        take(network, batch, *given)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +131,7 @@ class DecoderOptions:
     discretized logistics over the colours of a pixel together."""
     mixtures: int = 10
     """Components of likelihood='mixture'."""
-    decoder: Literal["independent", "pixelcnn", "row-lstm", "diagonal-bilstm"] = "independent"
+    decoder: DecoderName = "independent"
     """Independent laws given the latents, or a pixel network that sees earlier pixels as well."""
     decoder_features: int = 64
     """Features of a map of that pixel network."""
@@ -135,8 +190,9 @@ class DecoderOptions:
                 f"decoder={self.decoder!r} needs images (C, H, W) with levels, but the data are "
                 f"{spec}; leave the decoder at 'independent'"
             )
-        features = {"features": self.decoder_features, **sizes}
-        decoder = PixelDecoder(spec, self.decoder, self.conditioning, **features)
+        options = {"features": self.decoder_features, **sizes, "mixtures": self.mixtures}
+        law = "mixture" if self.likelihood == "mixture" else "auto"
+        decoder = PixelDecoder(spec, self.decoder, self.conditioning, law=law, **options)
         if decoder.network.likelihood.name != likelihood.name:
             raise ConfigError(
                 f"likelihood={self.likelihood!r} is for decoder='independent'; the pixel network "
@@ -212,17 +268,22 @@ class PixelDecoder(nn.Module):
             device=given_NGHW.device,
         )
 
+    def initialise(self, batch: Batch) -> None:
+        """Let the network take from a first batch what it wants of it, by a map of nothing."""
+        x = batch.x
+        nothing = x.new_zeros(len(x), self.given, *x.shape[2:], dtype=self.network.dtype)
+        begin(self.network, Batch(x), nothing)
+
     def _conditionals(self, x: Tensor, given_NGHW: Tensor) -> Law:
         rows = len(x) if torch.is_grad_enabled() else BLOCK
         pairs = zip(torch.split(x, rows), torch.split(given_NGHW, rows), strict=True)
         network = self.network
         parts = [
-            network.outputs(network.maps(network.scaled(some), None, None, given))
-            for some, given in pairs
+            network.parameters_of(network.scaled(some), None, None, given) for some, given in pairs
         ]
         return network.likelihood(torch.cat(parts))
 
     def _stream(self, given_NGHW: Tensor) -> PixelStream:
-        stream = PixelStream(self.network, len(given_NGHW), None)
+        stream = self.network.stream(len(given_NGHW))
         self.network.condition(stream.cursor, given_NGHW)
         return stream

@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import abc
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genus.capabilities import Stream
 from genus.distributions.likelihoods import Law
 from genus.families.autoregressive import Autoregressive
 from genus.nn.causal import CausalConv2d
 from genus.nn.cursor import Cursor, as_pixel
+from genus.nn.map_biases import MapBiases, at_pixel
 from genus.nn.position import PositionBias
 from genus.spec import Spec
 
@@ -31,12 +32,26 @@ SMALL = 10_000
 class PixelNetwork(Autoregressive, abc.ABC):
     """Causal maps of an image, two 1x1 convolutions, and a law for each sub-pixel.
 
-    A subclass writes `maps` and `remember`, and calls `build_head` when it is made. Its features
-    at a pixel must not depend on the pixel's last colour (masks A and B see to that).
+    A subclass writes `maps`, `remember` and `biased`, and calls `build_head` when it is made. Its
+    features at a pixel must not depend on the pixel's last colour (masks A and B see to that).
+
+    Any of them can be conditioned on a map that is known as a whole (`condition_on`), which then
+    biases its layers at every place.
+
+    Args:
+        spec: images ``(C, H, W)`` with levels.
+        config: an instance of the class's ``Config``.
+
+    Raises:
+        SpecError: the data are not images with levels.
     """
 
     learning_rate = 2e-3
     batch_size = 16  # in the same time 64 came less far, with pixelcnn and with row-lstm
+
+    def __init__(self, spec: Spec, config: Any = None) -> None:
+        super().__init__(spec, config)
+        self.biases: MapBiases | None = None
 
     @classmethod
     def suited(cls, spec: Spec, examples: int) -> dict[str, Any]:
@@ -55,7 +70,13 @@ class PixelNetwork(Autoregressive, abc.ABC):
         self.last = CausalConv2d("B", hidden, C * self.likelihood.width, (1, 1), colours=C)
 
     @abc.abstractmethod
-    def maps(self, u_BCHW: Tensor, y_B: Tensor | None, cursor: Cursor | None = None) -> Tensor:
+    def maps(
+        self,
+        u_BCHW: Tensor,
+        y_B: Tensor | None,
+        cursor: Cursor | None = None,
+        given_BGHW: Tensor | None = None,
+    ) -> Tensor:
         """Return the features ``(B, F, H, W)`` before the last two convolutions.
 
         Args:
@@ -63,17 +84,46 @@ class PixelNetwork(Autoregressive, abc.ABC):
                 known so far, and anything in place of the others.
             y_B: labels, or None.
             cursor: where the stream is, or None for the whole image.
+            given_BGHW: the map that the network is conditioned on, if it is; a stream has what it
+                says in its cursor.
         """
+
+    @abc.abstractmethod
+    def biased(self) -> tuple[int, Sequence[int]]:
+        """Return the features of a bias that a map makes, and how many at each resolution."""
+
+    def condition_on(self, features: int) -> None:
+        """Make the network one given a map of so many features, which biases its layers."""
+        self.biases = MapBiases(features, *self.biased())
+
+    def condition(self, cursor: Cursor, given_BGHW: Tensor) -> None:
+        """Keep in a stream's cursor what the map says to each layer."""
+        for level, bias_BLFHW in enumerate(self.told(None, given_BGHW)):
+            cursor.memory((self, "bias", level), bias_BLFHW.clone)
+
+    def told(self, cursor: Cursor | None, given_BGHW: Tensor | None) -> list[Tensor]:
+        """Return what the map says, ``(B, L, F, H, W)`` by resolution; nothing if there is none."""
+        if self.biases is None:
+            return []
+        if cursor is not None:
+            levels = range(len(self.biases.layers))
+            return [cursor.memory((self, "bias", level), _missing) for level in levels]
+        biases: list[Tensor] = self.biases(_missing() if given_BGHW is None else given_BGHW)
+        return biases
 
     @abc.abstractmethod
     def remember(self, u_BC11: Tensor, cursor: Cursor) -> None:
         """Take in the pixel at the cursor, now that all its colours are known."""
 
     def parameters_of(
-        self, u_BCHW: Tensor, y_B: Tensor | None, cursor: Cursor | None = None
+        self,
+        u_BCHW: Tensor,
+        y_B: Tensor | None,
+        cursor: Cursor | None = None,
+        given_BGHW: Tensor | None = None,
     ) -> Tensor:
-        """Return the parameters of every conditional, ``(B, C, H, W, P)``."""
-        return self.outputs(self.maps(u_BCHW, y_B, cursor), cursor)
+        """Return the parameters of every conditional, ``(B, C, H, W, P)``; as for `maps`."""
+        return self.outputs(self.maps(u_BCHW, y_B, cursor, given_BGHW), cursor)
 
     def outputs(self, x_BFHW: Tensor, cursor: Cursor | None = None) -> Tensor:
         """Return the parameters ``(B, C, H, W, P)`` from what `maps` returns."""
@@ -85,7 +135,7 @@ class PixelNetwork(Autoregressive, abc.ABC):
         out_BCPHW: Tensor = self.last(h_BFHW).unflatten(1, (self.spec.shape[0], -1))
         return out_BCPHW.permute(0, 1, 3, 4, 2)
 
-    def stream(self, n: int, y: Tensor | None = None) -> Stream:
+    def stream(self, n: int, y: Tensor | None = None) -> PixelStream:
         """Return the conditionals one at a time, at the price of one pass for each colour."""
         return PixelStream(self, n, y)
 
@@ -93,6 +143,10 @@ class PixelNetwork(Autoregressive, abc.ABC):
         """Return ``(B, F)``, the last maps averaged over the image, without a class."""
         self.check_inputs(x, None)
         return self.maps(self.scaled(x), None).mean((2, 3))
+
+
+def _missing() -> Tensor:
+    raise AssertionError("there is no map to condition on")
 
 
 class LayeredPixelNetwork(PixelNetwork, abc.ABC):
@@ -121,7 +175,6 @@ class LayeredPixelNetwork(PixelNetwork, abc.ABC):
         self.skips: Any = nn.ModuleList(
             CausalConv2d("B", features, features, (1, 1), colours=C) for _ in range(skips)
         )
-        self.biases: nn.Conv2d | None = None
         self.build_head(features, self.config.hidden)
 
     @abc.abstractmethod
@@ -131,13 +184,9 @@ class LayeredPixelNetwork(PixelNetwork, abc.ABC):
         It is called with maps and labels or None, and has ``step`` for the pixel at a cursor.
         """
 
-    def condition_on(self, features: int) -> None:
-        """Make the network one given a map of so many features, which biases every layer."""
-        self.biases = nn.Conv2d(features, self.config.layers * self.config.features, 1, bias=False)
-
-    def condition(self, cursor: Cursor, given_BGHW: Tensor) -> None:
-        """Keep in a stream's cursor what the map says to each layer."""
-        cursor.memory((self, "biases"), lambda: self._biases_from(given_BGHW))
+    def biased(self) -> tuple[int, Sequence[int]]:
+        """Return the features of a map, and one bias for each layer."""
+        return self.config.features, (self.config.layers,)
 
     def maps(
         self,
@@ -146,62 +195,37 @@ class LayeredPixelNetwork(PixelNetwork, abc.ABC):
         cursor: Cursor | None = None,
         given_BGHW: Tensor | None = None,
     ) -> Tensor:
-        """Return the features ``(B, F, H, W)`` after the layers.
-
-        Args:
-            u_BCHW: the scaled image, or its pixel at the cursor.
-            y_B: labels, or None.
-            cursor: where the stream is, or None for the whole image.
-            given_BGHW: the map that the network is conditioned on, if it is; a stream has what it
-                says in its cursor.
-        """
+        """Return the features ``(B, F, H, W)`` after the layers, each told what the map says."""
         if cursor is not None:
-            return as_pixel(self._step(u_BCHW.flatten(1), y_B, cursor, given_BGHW).relu_())
+            return as_pixel(self._step(u_BCHW.flatten(1), y_B, cursor).relu_())
         # Features last in memory throughout: one layout change here, or one in every sum below.
         x_BFHW = self.first(u_BCHW)
         if self.position is not None:
             x_BFHW = self.position(x_BFHW)
         x_BFHW = x_BFHW.contiguous(memory_format=torch.channels_last)
-        biases = () if self.biases is None else self._biases_from(given_BGHW).unbind(1)
-        skipped = []
+        told, skipped = self.told(None, given_BGHW), []
         for number, layer in enumerate(self.layers):
-            if biases:
-                x_BFHW = x_BFHW + biases[number]
+            if told:
+                x_BFHW = x_BFHW + told[0][:, number]
             x_BFHW = layer(x_BFHW, y_B)
             if self.skips:
                 skipped.append(self.skips[number](x_BFHW))
         return F.relu(functools.reduce(torch.add, skipped) if skipped else x_BFHW)
 
-    def _step(
-        self, u_BC: Tensor, y_B: Tensor | None, cursor: Cursor, given_BGHW: Tensor | None
-    ) -> Tensor:
+    def _step(self, u_BC: Tensor, y_B: Tensor | None, cursor: Cursor) -> Tensor:
         """Return what `maps` does, for the pixel at the cursor and before the rectifier."""
         x_BF = self.first.step(u_BC, cursor)
         if self.position is not None:
             x_BF = self.position.step(x_BF, cursor)
-        biases = self._biases_at(cursor, given_BGHW)
+        told = [at_pixel(bias, cursor).flatten(2) for bias in self.told(cursor, None)]
         skipped = []
         for number, layer in enumerate(self.layers):
-            if biases:
-                x_BF = x_BF + biases[number]
+            if told:
+                x_BF = x_BF + told[0][:, number]
             x_BF = layer.step(x_BF, y_B, cursor)
             if self.skips:
                 skipped.append(self.skips[number].step(x_BF, cursor))
         return functools.reduce(torch.add, skipped) if skipped else x_BF
-
-    def _biases_from(self, given_BGHW: Tensor | None) -> Tensor:
-        """Return what the map says to the layers, ``(B, L, F, H, W)``."""
-        assert self.biases is not None, "condition_on was not called"
-        assert given_BGHW is not None, "there is no map to condition on"
-        biases_BLFHW: Tensor = self.biases(given_BGHW).unflatten(1, (len(self.layers), -1))
-        return biases_BLFHW
-
-    def _biases_at(self, cursor: Cursor, given_BGHW: Tensor | None) -> tuple[Tensor, ...]:
-        """Return the bias ``(B, F)`` of each layer at the cursor; none if unconditioned."""
-        if self.biases is None:
-            return ()
-        kept = cursor.memory((self, "biases"), lambda: self._biases_from(given_BGHW))
-        return kept[..., cursor.row, cursor.column].unbind(1)
 
     def remember(self, u_BC11: Tensor, cursor: Cursor) -> None:
         """Take in the pixel: only the first layer has not seen its last colour."""

@@ -39,7 +39,7 @@ from genus.distributions.priors import (
 )
 from genus.errors import ConfigError
 from genus.families.bound_loss import BoundOptions
-from genus.families.conditioned import DecoderOptions
+from genus.families.conditioned import DecoderOptions, PixelDecoder
 from genus.families.latent import LatentVariable
 from genus.nn.coders import ImageDecoder, ImageEncoder, first_filters, perceptron
 from genus.nn.standardised import Standardised
@@ -182,6 +182,8 @@ class VariationalAutoencoder(LatentVariable):
         """Take location and scale of real data, and first pseudo-examples, from a first batch."""
         self.standardised.take(batch.x)
         self.prior_part.begin(self.standardised(batch.x))
+        if isinstance(self.pixels, PixelDecoder):
+            self.pixels.initialise(batch)
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Posterior:
         """Return the posterior q(z | x) over ``(B, Z)``.

@@ -8,13 +8,12 @@ References:
 from __future__ import annotations
 
 import abc
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genus.capabilities import Stream
 from genus.distributions.likelihoods import Law, Likelihood
 from genus.distributions.pixel_mixture import PixelMixture
 from genus.families.pixel import PixelNetwork, PixelStream
@@ -91,6 +90,8 @@ class WholePixelNetwork(PixelNetwork, abc.ABC):
     """
 
     head: MixtureHead | FreeHead
+    free_law: ClassVar[str] = "categorical"
+    """The likelihood, by its name in the options, that is free whatever the number of levels."""
 
     def build_law(self, features: int, law: PixelLaw, mixtures: int) -> None:
         """Choose the likelihood and make the last layers, from maps of ``features``.
@@ -110,14 +111,18 @@ class WholePixelNetwork(PixelNetwork, abc.ABC):
             self.head = FreeHead(features, spec.shape[0], self.likelihood.width)
 
     def parameters_of(
-        self, u_BCHW: Tensor, y_B: Tensor | None, cursor: Cursor | None = None
+        self,
+        u_BCHW: Tensor,
+        y_B: Tensor | None,
+        cursor: Cursor | None = None,
+        given_BGHW: Tensor | None = None,
     ) -> Tensor:
-        """Return the parameters of every conditional, ``(B, C, H, W, P)``."""
+        """Return the parameters of every conditional, ``(B, C, H, W, P)``; as for `maps`."""
         assert cursor is None, "a stream of whole pixels runs maps and head apart"
-        parameters: Tensor = self.head(self.maps(u_BCHW, y_B), u_BCHW)
+        parameters: Tensor = self.head(self.maps(u_BCHW, y_B, None, given_BGHW), u_BCHW)
         return parameters
 
-    def stream(self, n: int, y: Tensor | None = None) -> Stream:
+    def stream(self, n: int, y: Tensor | None = None) -> PixelStream:
         """Return the conditionals one at a time, at the price of one pass over the image."""
         return WholePixelStream(self, n, y)
 

@@ -10,6 +10,7 @@ References:
 # Shapes: B batch, C colours, H height, W width, F features, G = 2 F both parts of a gate.
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -120,13 +121,27 @@ class GatedPixelCNN(PixelNetwork):
         )
         self.build_head(config.features, config.hidden)
 
-    def maps(self, u_BCHW: Tensor, y_B: Tensor | None, cursor: Cursor | None = None) -> Tensor:
+    def biased(self) -> tuple[int, Sequence[int]]:
+        """Return the inputs of the vertical gates, and one bias for each layer."""
+        return 2 * self.config.features, (self.config.layers,)
+
+    def maps(
+        self,
+        u_BCHW: Tensor,
+        y_B: Tensor | None,
+        cursor: Cursor | None = None,
+        given_BGHW: Tensor | None = None,
+    ) -> Tensor:
         """Return the features ``(B, F, H, W)`` of the horizontal stack."""
+        # A map is told to the vertical stack, which tells the horizontal one in every layer.
+        told = self.told(cursor, given_BGHW)
+        bias_BLGHW = told[0] if told else None
         if cursor is None:
             h_BFHW, v_BFHW = features_last(self.left(u_BCHW)), features_last(self._rows(u_BCHW))
-            return F.relu(self.layers(h_BFHW, v_BFHW, y_B))
+            return F.relu(self.layers(h_BFHW, v_BFHW, y_B, bias_BLGHW))
         if cursor.enters(self):
-            self.layers.take_row(self._rows(cursor.above(u_BCHW), cursor), y_B, cursor)
+            row_BC1W = self._rows(cursor.above(u_BCHW), cursor)
+            self.layers.take_row(row_BC1W, y_B, cursor, bias_BLGHW)
         h_BF = self.layers.step(self.left.step(u_BCHW.flatten(1), cursor), cursor)
         return as_pixel(h_BF.relu_())
 

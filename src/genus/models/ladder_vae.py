@@ -34,7 +34,7 @@ from genus.distributions import DiagonalGaussian
 from genus.distributions.ordered import ExampleLaw
 from genus.errors import ConfigError
 from genus.families.bound_loss import BoundOptions
-from genus.families.conditioned import DecoderOptions
+from genus.families.conditioned import DecoderOptions, PixelDecoder
 from genus.families.sequential_latent import Choose, Observed, SequentialLatent
 from genus.nn.ladder import BottomUp, TopDown, bounded, group_sizes
 from genus.nn.standardised import Standardised
@@ -134,8 +134,10 @@ class LadderVAE(SequentialLatent):
         return {"dropout": 0.2} if examples < 10_000 else {}
 
     def initialise(self, batch: Batch) -> None:
-        """Take the location and scale of real data from a first batch; levels need neither."""
+        """Take from a first batch the unit of real data, and what a pixel network wants of it."""
         self.standardised.take(batch.x)
+        if isinstance(self.pixels, PixelDecoder):
+            self.pixels.initialise(batch)
 
     def observe(self, x: Tensor, y: Tensor | None) -> Callable[[int], Observed]:
         """Return what gives a way down the maps of the examples."""

@@ -23,12 +23,12 @@ from genus.capabilities import Stream
 from genus.config import check_odd, check_positive, check_share
 from genus.errors import ConfigError
 from genus.families.autoregressive import Autoregressive
-from genus.families.conditioned import network_given_map, some_network
+from genus.families.conditioned import NetworkLaw, begin, network_given_map, some_network
 from genus.families.guided import GuidedStream
 from genus.families.pixel import PixelNetwork, PixelStream
 from genus.nn.upsampling import Upsampling
 from genus.registry import register
-from genus.spec import Spec
+from genus.spec import Batch, Spec
 
 
 @register("multiscale-pixelrnn")
@@ -67,27 +67,33 @@ class MultiscalePixelRNN(Autoregressive):
         small: str = "row-lstm"
         """The network of the small image; any pixel network, a multi-scale one among them."""
         large: str = "row-lstm"
-        """The network of the large image: row-lstm, diagonal-bilstm or pixelcnn."""
+        """The network of the large image: row-lstm, diagonal-bilstm, pixelcnn, gated-pixelcnn,
+        pixelcnn++ or pixelsnail."""
         small_features: int = 64
         """Features of a map of the small image's network."""
         small_layers: int = 3
-        """Layers of the small image's network."""
+        """Layers of the small image's network; of pixelcnn++, blocks."""
         features: int = 64
         """Features of a map of the large image's network."""
         layers: int = 3
-        """Layers of the large image's network."""
+        """Layers of the large image's network; of pixelcnn++, blocks."""
         kernel: int = 7
         """Size of the first kernel of networks that have one, odd."""
         hidden: int = 64
         """Features of the last layers of networks that say how many."""
         conditioning: int = 32
         """Features of the map that tells the large image's network of the small image."""
+        likelihood: NetworkLaw = "auto"
+        """A softmax for every sub-pixel (a sigmoid for two levels), or a mixture of discretized
+        logistics over whole pixels, where both networks are pixelcnn++ or pixelsnail."""
+        mixtures: int = 10
+        """Components of a mixture."""
         dropout: float = 0.0
         """Share of features dropped in training, in both networks."""
 
         def __post_init__(self) -> None:
             check_positive(self, "small_features", "small_layers", "features", "layers")
-            check_positive(self, "kernel", "hidden", "conditioning")
+            check_positive(self, "kernel", "hidden", "conditioning", "mixtures")
             check_odd(self, "kernel")
             check_share(self, "dropout")
             if self.scale < 2:
@@ -97,42 +103,44 @@ class MultiscalePixelRNN(Autoregressive):
     learning_rate = PixelNetwork.learning_rate
     batch_size = PixelNetwork.batch_size
     tiny: ClassVar[dict[str, Any]] = {
-        "small_features": 12,
-        "small_layers": 1,
-        "features": 12,
-        "layers": 1,
-        "kernel": 3,
-        "hidden": 12,
-        "conditioning": 4,
-    }
+        "small_features": 12, "small_layers": 1, "features": 12, "layers": 1, "kernel": 3,
+        "hidden": 12, "conditioning": 4, "mixtures": 2,
+    }  # fmt: skip
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "imagenet64": {
+            "small_features": 1024, "small_layers": 4, "features": 1024, "layers": 4,
+            "hidden": 1024,
+        },
+    }  # fmt: skip
+    """Both networks of the size of the paper's Row LSTM for 64x64 images; it says no other."""
 
     def __init__(self, spec: Spec, config: Config | None = None) -> None:
         super().__init__(spec, config)
-        options, conditioning = self.config, self.config.conditioning
-        shared = {"kernel": options.kernel, "hidden": options.hidden, "dropout": options.dropout}
-        self.small = self._small_network(shared)
+        c, sizes = self.config, {"features": self.config.features, "layers": self.config.layers}
         self.large = network_given_map(
-            "large",
-            options.large,
-            spec,
-            conditioning,
-            features=options.features,
-            layers=options.layers,
-            **shared,
+            "large", c.large, spec, c.conditioning, **sizes, **self._shared()
         )
+        self.likelihood = self.large.likelihood
+        self.small = self._small_network()
         C, *sides = self.small.spec.shape
-        self.upsampling = Upsampling(C, conditioning, options.scale, reach=max(sides))
+        self.upsampling = Upsampling(C, c.conditioning, c.scale, reach=max(sides))
 
-    def _small_network(self, shared: dict[str, Any]) -> Autoregressive:
+    def _shared(self) -> dict[str, Any]:
+        """Return the options that both networks have."""
+        c = self.config
+        sizes = {"kernel": c.kernel, "hidden": c.hidden, "mixtures": c.mixtures}
+        return {**sizes, "dropout": c.dropout, "law": c.likelihood}
+
+    def _small_network(self) -> Autoregressive:
         """Return the network of the small image."""
-        config, (C, *sides) = self.config, self.spec.shape
-        spec = replace(self.spec, shape=(C, *(-(-side // config.scale) for side in sides)))
-        sizes = {"features": config.small_features, "layers": config.small_layers}
-        network = some_network(config.small, spec, **sizes, **shared)
+        c, (C, *sides) = self.config, self.spec.shape
+        spec = replace(self.spec, shape=(C, *(-(-side // c.scale) for side in sides)))
+        sizes = {"features": c.small_features, "layers": c.small_layers, **self._shared()}
+        network = some_network("small", c.small, spec, **sizes)
         if isinstance(network, Autoregressive) and network.likelihood.name == self.likelihood.name:
             return network
         raise ConfigError(
-            f"small={config.small!r} has no {self.likelihood.name} law for each entry; "
+            f"small={c.small!r} has no {self.likelihood.name} law for each entry; "
             "choose a pixel network such as row-lstm or gated-pixelcnn"
         )
 
@@ -146,6 +154,13 @@ class MultiscalePixelRNN(Autoregressive):
         """Return what suits a pixel network."""
         return PixelNetwork.suited(spec, examples)
 
+    @torch.no_grad()
+    def initialise(self, batch: Batch) -> None:
+        """Let both networks take from a first batch what they want of it."""
+        x, s = batch.x.to(self.device), self.config.scale
+        begin(self.small, Batch(x[:, :, ::s, ::s], batch.y))
+        begin(self.large, Batch(x, batch.y), self._map(self.scaled(x[:, :, ::s, ::s])))
+
     def order(self) -> Tensor:
         """Return ``(D,)``: the entries of the small image in its order, and then the others."""
         s, every = self.config.scale, torch.arange(self.spec.dims).view(self.spec.shape)
@@ -157,7 +172,7 @@ class MultiscalePixelRNN(Autoregressive):
         """Return the parameters of every conditional, ``(B, C, H, W, P)``."""
         s = self.config.scale
         u_BChw = u_BCHW[:, :, ::s, ::s]
-        out_BCHWP = self.large.outputs(self.large.maps(u_BCHW, y_B, None, self._map(u_BChw)))
+        out_BCHWP = self.large.parameters_of(u_BCHW, y_B, None, self._map(u_BChw))
         small_BChwP = self.small.parameters_of(u_BChw, y_B).to(out_BCHWP)
         rows_BChWP = out_BCHWP[:, :, ::s].slice_scatter(small_BChwP, 3, step=s)
         return out_BCHWP.slice_scatter(rows_BChWP, 2, step=s)
@@ -172,7 +187,7 @@ class MultiscalePixelRNN(Autoregressive):
         return GuidedStream(self.small, self.config.scale, self._begin, n, y)
 
     def _begin(self, x_BChw: Tensor, y_B: Tensor | None) -> PixelStream:
-        stream = PixelStream(self.large, len(x_BChw), y_B)
+        stream = self.large.stream(len(x_BChw), y_B)
         self.large.condition(stream.cursor, self._map(self.scaled(x_BChw)))
         return stream
 

@@ -94,12 +94,12 @@ class PixelTransformer(Autoregressive):
     tiny: ClassVar[dict[str, Any]] = {"features": 8, "layers": 2, "heads": 2, "expansion": 2}
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "cifar10": {"features": 256, "layers": 128, "heads": 2, "dropout": 0.25},
+        "imagenet64": {"features": 512, "layers": 48, "heads": 16, "dropout": 0.01},
         "igpt-s": {"features": 512, "layers": 24, "heads": 8},
         "igpt-m": {"features": 1024, "layers": 36, "heads": 8},
         "igpt-l": {"features": 1536, "layers": 48, "heads": 16},
     }
-    """Sizes of Child et al. ("cifar10", sparse attention there) and of Chen et al. (one symbol for
-    each pixel there)."""
+    """Of Child et al. (data sets; sparse attention there), Chen et al. (a symbol for a pixel)."""
     index_T: Tensor
 
     def __init__(self, spec: Spec, config: Config | None = None) -> None:

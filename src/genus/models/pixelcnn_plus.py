@@ -11,6 +11,7 @@ References:
 # Shapes: B batch, C colours, H height, W width, F features.
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -99,36 +100,54 @@ class PixelCNNPlusPlus(WholePixelNetwork):
         self.build_law(features, config.likelihood, config.mixtures)
 
     @torch.no_grad()
-    def initialise(self, batch: Batch) -> None:
+    def initialise(self, batch: Batch, given_BGHW: Tensor | None = None) -> None:
         """Set the lengths of all weights so that a first batch comes out with unit variance."""
         y = None if self.spec.classes is None else batch.y
         with evaluating(self), initialising(self):
-            self.parameters_of(self.scaled(batch.x.to(self.device)), y)
+            self.parameters_of(self.scaled(batch.x.to(self.device)), y, None, given_BGHW)
 
-    def maps(self, u_BCHW: Tensor, y_B: Tensor | None, cursor: Cursor | None = None) -> Tensor:
+    def biased(self) -> tuple[int, Sequence[int]]:
+        """Return the features of a map, and one bias for each block of the vertical stream."""
+        return self.config.features, self.streams.biased()
+
+    def maps(
+        self,
+        u_BCHW: Tensor,
+        y_B: Tensor | None,
+        cursor: Cursor | None = None,
+        given_BGHW: Tensor | None = None,
+    ) -> Tensor:
         """Return the features ``(B, F, H, W)`` of the horizontal stream."""
+        # A map is told to the vertical stream, which tells the horizontal one in every block.
+        told = self.told(cursor, given_BGHW)
         if cursor is None:
             # Features last in memory throughout: one layout change here, or one in every sum.
             marked = with_ones(u_BCHW).contiguous(memory_format=torch.channels_last)
-            hints = self._rows(marked, y_B)
+            hints = self._rows(marked, y_B, told)
             x_BFHW = self.above_beside(marked) + self.left(marked)
             return F.elu(self.streams.pixels(x_BFHW, hints, y_B))
 
         def compute() -> list[Tensor]:
             marked_BI1W = with_ones(cursor.above(u_BCHW))
-            hints = self._rows(marked_BI1W, y_B, cursor)
+            hints = self._rows(marked_BI1W, y_B, told, cursor)
             return [row.squeeze(2) for row in (self.above_beside(marked_BI1W, cursor), *hints[0])]
 
-        beside_BF, *told = cursor.once_a_row(self, compute)
+        beside_BF, *own = cursor.once_a_row(self, compute)
         x_BF = beside_BF + self.left.step(with_ones(u_BCHW).flatten(1), cursor)
-        return as_pixel(F.elu(self.streams.step(x_BF, told, y_B, cursor)))
+        return as_pixel(F.elu(self.streams.step(x_BF, own, y_B, cursor)))
 
-    def _rows(self, marked_BIHW: Tensor, y_B: Tensor | None, cursor: Cursor | None = None) -> Hints:
+    def _rows(
+        self,
+        marked_BIHW: Tensor,
+        y_B: Tensor | None,
+        told: Sequence[Tensor],
+        cursor: Cursor | None = None,
+    ) -> Hints:
         """Return what the vertical stream tells the horizontal one."""
         v_BFHW = self.above(marked_BIHW, cursor)
         if self.position is not None:  # told to one stream, known to both
             v_BFHW = self.position(v_BFHW, cursor)
-        return self.streams.rows(v_BFHW, y_B, cursor)[1]
+        return self.streams.rows(v_BFHW, y_B, cursor, told)[1]
 
     def remember(self, u_BC11: Tensor, cursor: Cursor) -> None:
         """Take in the pixel: only the horizontal stream's first layer asks for it at once."""

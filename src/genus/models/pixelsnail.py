@@ -14,9 +14,10 @@ References:
     | https://arxiv.org/abs/1712.09763
 """
 
-# Shapes: B batch, C colours, H height, W width, F features, T pixels in order.
+# Shapes: B batch, C colours, H height, W width, F features, T pixels, G features of a given map.
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -24,12 +25,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genus.capabilities import Stream
 from genus.config import check_odd, check_positive, check_share
-from genus.families.pixel import PixelNetwork
+from genus.families.pixel import PixelNetwork, PixelStream
 from genus.families.whole_pixel import WholePixelNetwork
 from genus.nn.causal import CausalConv2d
 from genus.nn.cursor import Cursor
+from genus.nn.map_biases import at_pixel
 from genus.nn.position import PositionBias
 from genus.nn.snail import SnailBlock
 from genus.registry import register
@@ -110,6 +111,7 @@ class PixelSNAIL(WholePixelNetwork):
             check_share(self, "dropout")
 
     config: Config
+    free_law = "auto"
     tiny: ClassVar[dict[str, Any]] = {
         "features": 12, "blocks": 2, "layers": 1, "key": 4, "value": 4, "hidden": 12, "mixtures": 2
     }  # fmt: skip
@@ -129,7 +131,7 @@ class PixelSNAIL(WholePixelNetwork):
         groups = 1 if self.whole else C
         self.first = CausalConv2d("A", C, options.features, kernel, colours=groups)
         self.position = PositionBias(options.features, H, W) if options.positions else None
-        self.blocks = nn.ModuleList(self._block(groups) for _ in range(options.blocks))
+        self.blocks: Any = nn.ModuleList(self._block(groups) for _ in range(options.blocks))
         if self.whole:
             self.build_law(options.features, "mixture", options.mixtures)
         else:
@@ -153,24 +155,41 @@ class PixelSNAIL(WholePixelNetwork):
         )
 
     def parameters_of(
-        self, u_BCHW: Tensor, y_B: Tensor | None, cursor: Cursor | None = None
+        self,
+        u_BCHW: Tensor,
+        y_B: Tensor | None,
+        cursor: Cursor | None = None,
+        given_BGHW: Tensor | None = None,
     ) -> Tensor:
-        """Return the parameters of every conditional, ``(B, C, H, W, P)``."""
+        """Return the parameters of every conditional, ``(B, C, H, W, P)``; as for `maps`."""
         kind = WholePixelNetwork if self.whole else PixelNetwork
-        return kind.parameters_of(self, u_BCHW, y_B, cursor)
+        return kind.parameters_of(self, u_BCHW, y_B, cursor, given_BGHW)
 
-    def stream(self, n: int, y: Tensor | None = None) -> Stream:
+    def stream(self, n: int, y: Tensor | None = None) -> PixelStream:
         """Return the conditionals one at a time, with keys and values of earlier pixels kept."""
         return (WholePixelNetwork if self.whole else PixelNetwork).stream(self, n, y)
 
-    def maps(self, u_BCHW: Tensor, y_B: Tensor | None, cursor: Cursor | None = None) -> Tensor:
-        """Return the features ``(B, F, H, W)`` after the blocks."""
-        # Features last in memory throughout: one layout change here, or one in every sum below.
+    def biased(self) -> tuple[int, Sequence[int]]:
+        """Return the features of a map, and one bias for each block."""
+        return self.config.features, [len(self.blocks)]
+
+    def maps(
+        self,
+        u_BCHW: Tensor,
+        y_B: Tensor | None,
+        cursor: Cursor | None = None,
+        given_BGHW: Tensor | None = None,
+    ) -> Tensor:
+        """Return the features ``(B, F, H, W)`` after the blocks, each told what the map says."""
+        # Features last in memory: one layout change here, or one in every sum below.
         x_BFHW = self.first(u_BCHW, cursor)
         if self.position is not None:
             x_BFHW = self.position(x_BFHW, cursor)
         x_BFHW = x_BFHW.contiguous(memory_format=torch.channels_last)
-        for block in self.blocks:
+        told = [at_pixel(bias, cursor) for bias in self.told(cursor, given_BGHW)]
+        for number, block in enumerate(self.blocks):
+            if told:
+                x_BFHW = x_BFHW + told[0][:, number]
             x_BFHW = block(x_BFHW, u_BCHW, self.place_T2, y_B, cursor)
         return F.elu(x_BFHW)
 
@@ -178,5 +197,4 @@ class PixelSNAIL(WholePixelNetwork):
         """Take in the pixel: the first layer and the keys have not seen its last colour."""
         self.first.remember(u_BC11, cursor)
         for block in self.blocks:
-            assert isinstance(block, SnailBlock)
             block.remember(u_BC11, self.place_T2, cursor)

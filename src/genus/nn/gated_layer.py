@@ -66,9 +66,13 @@ class GatedLayer(nn.Module):
         vertical_BG11, horizontal_BG11 = self.bias(y_B)[:, :, None, None].chunk(2, 1)
         return vertical_BG11, horizontal_BG11
 
-    def down(self, v_BFHW: Tensor, y_B: Tensor | None) -> tuple[Tensor, Tensor]:
+    def down(
+        self, v_BFHW: Tensor, y_B: Tensor | None, bias_BGHW: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return the vertical gates' inputs and what they add to the horizontal ones, ``G``."""
         condition, v_BGHW = self.condition(y_B), self.vertical(v_BFHW)
+        if bias_BGHW is not None:
+            v_BGHW = v_BGHW + bias_BGHW
         if condition is None:
             return v_BGHW, self.across(v_BGHW)
         v_BGHW = v_BGHW + condition[0]

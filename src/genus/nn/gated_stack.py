@@ -89,17 +89,44 @@ class GatedStack(nn.ModuleList):
         """Yield the layers."""
         return iter(self._modules.values())
 
-    def forward(self, h_BFHW: Tensor, v_BFHW: Tensor, y_B: Tensor | None = None) -> Tensor:
-        """Return the horizontal map after the last layer, from both maps before the first."""
+    def forward(
+        self,
+        h_BFHW: Tensor,
+        v_BFHW: Tensor,
+        y_B: Tensor | None = None,
+        bias_BLGHW: Tensor | None = None,
+    ) -> Tensor:
+        """Return the horizontal map after the last layer, from both maps before the first.
+
+        Args:
+            h_BFHW: the horizontal map.
+            v_BFHW: the vertical map.
+            y_B: labels, or None.
+            bias_BLGHW: what is added to the vertical gates of each layer, or None.
+        """
         for number, layer in enumerate(self, start=1):
-            v_BGHW, across_BGHW = layer.down(v_BFHW, y_B)
+            bias_BGHW = None if bias_BLGHW is None else bias_BLGHW[:, number - 1]
+            v_BGHW, across_BGHW = layer.down(v_BFHW, y_B, bias_BGHW)
             h_BFHW = layer.along(h_BFHW, across_BGHW)
             if number < len(self):  # nobody asks for the last layer's
                 v_BFHW = layer.dropout(tanh_gate(v_BGHW))
         return h_BFHW
 
-    def take_row(self, v_BF1W: Tensor, y_B: Tensor | None, cursor: Cursor) -> None:
-        """Run the vertical stack over the cursor's row, from its map before the first layer."""
+    def take_row(
+        self,
+        v_BF1W: Tensor,
+        y_B: Tensor | None,
+        cursor: Cursor,
+        bias_BLGHW: Tensor | None = None,
+    ) -> None:
+        """Run the vertical stack over the cursor's row, from its map before the first layer.
+
+        Args:
+            v_BF1W: that map's row.
+            y_B: labels, or None.
+            cursor: where the stream is.
+            bias_BLGHW: what is added to the vertical gates of each layer, over the whole image.
+        """
         key = self, "row", cursor.row % self.rows
         rows = cursor.views(key, lambda: self._rows_at(v_BF1W, cursor))
         gates_NG = rows.gates_WBG.flatten(0, 1)
@@ -109,6 +136,9 @@ class GatedStack(nn.ModuleList):
             make = functools.partial(self._row_weights, number)
             across_GG, *kernels = cursor.constant((layer, "rows"), make)
             rows.gates_WBG.copy_(own_bias)
+            if bias_BLGHW is not None:
+                bias_WBG = bias_BLGHW[:, number, :, cursor.row].permute(2, 0, 1)
+                rows.gates_WBG.addcmul_(bias_WBG, self._sizes(bias_WBG))
             for seen_NF, kernel_FG in zip(rows.seen[number], kernels, strict=True):
                 gates_NG.addmm_(seen_NF, kernel_FG)
             rows.across_LWBG[number].copy_(across_bias).flatten(0, 1).addmm_(gates_NG, across_GG)

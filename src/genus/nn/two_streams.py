@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from genus.nn.concat_elu import concat_elu
 from genus.nn.cursor import Cursor
 from genus.nn.gated_resnet import GatedResnet
+from genus.nn.map_biases import at_row
 from genus.nn.rescale import HalvedPixels, HalvedRows
 from genus.nn.weight_norm import NormedPixelConv2d, NormedRowConv2d
 
@@ -86,8 +87,17 @@ class TwoStreams(nn.Module):
             self.half_rows, self.half_pixels = HalvedRows(features), HalvedPixels(features)
             self.inner = TwoStreams(features, blocks, resolutions - 1, classes, dropout)
 
+    def biased(self) -> list[int]:
+        """Return the blocks of the vertical stream at each resolution, which can be told a map."""
+        below = [] if self.inner is None else self.inner.biased()
+        return [len(self.rows_down) + len(self.rows_up), *below]
+
     def rows(
-        self, x_BFHW: Tensor, y_B: Tensor | None = None, cursor: Cursor | None = None
+        self,
+        x_BFHW: Tensor,
+        y_B: Tensor | None = None,
+        cursor: Cursor | None = None,
+        told: Sequence[Tensor] = (),
     ) -> tuple[Tensor, Hints]:
         """Run the vertical stream.
 
@@ -95,6 +105,7 @@ class TwoStreams(nn.Module):
             x_BFHW: its map; with a cursor, the row ``(B, F, 1, W)`` there.
             y_B: labels, or None.
             cursor: at the first pixel of a row, or None for the whole map.
+            told: by resolution, whole maps ``(B, L, F, H, W)`` to be added in each block; or none.
 
         Returns:
             What comes out, and hints for `pixels`. A stream keeps those of the coarser levels.
@@ -103,20 +114,21 @@ class TwoStreams(nn.Module):
 
         def inside(half_map: Tensor, half: Cursor | None) -> Tensor:
             assert self.inner is not None
-            out, told = self.inner.rows(half_map, y_B, half)
+            out, hints = self.inner.rows(half_map, y_B, half, told[1:])
             if half is None:
-                below.extend(told)
+                below.extend(hints)
             else:
-                half.once_a_row(self.inner, lambda: [row.squeeze(2) for row in told[0]])
+                half.once_a_row(self.inner, lambda: [row.squeeze(2) for row in hints[0]])
             return out
 
+        biases = iter(at_row(told[0], cursor).unbind(1) if told else ())
         maps = [x_BFHW]
         for block in self.rows_down:
-            maps.append(block(maps[-1], y_B, cursor))
+            maps.append(block(maps[-1], y_B, cursor, hint=next(biases, None)))
         found = maps[1:]
         x = maps.pop() if self.inner is None else self.half_rows(maps[-1], inside, cursor)
         for block in self.rows_up:
-            x = block(x, y_B, cursor, skip=maps.pop())
+            x = block(x, y_B, cursor, hint=next(biases, None), skip=maps.pop())
             found.append(x)
         own = [tell(concat_elu(m), cursor) for tell, m in zip(self.tell, found, strict=True)]
         return x, [own, *below]
