@@ -33,6 +33,7 @@ import torch
 
 import genus
 from genus.capabilities import Conditionals, supports
+from genus.families.stream_memory import held_bytes
 from genus.registry import list_models
 from genus.spec import Spec
 
@@ -52,7 +53,7 @@ class Row:
     streamed: float
     streamed_spread: tuple[float, float]
     positions: int
-    cache_bytes: int | None
+    cache_bytes: int
     recorded: float | None = None
 
     @property
@@ -94,15 +95,13 @@ def a_pass(model: Any, batch: int) -> Callable[[], object]:
     return run
 
 
-def cache_bytes(model: Any, batch: int) -> int | None:
-    """Return what a stream holds after the last position, or None if it does not say."""
+def cache_bytes(model: Any, batch: int) -> int:
+    """Return what a stream holds after the last position."""
     stream = model.stream(batch)
-    if not hasattr(stream, "cursor"):
-        return None
     for _ in range(model.spec.dims):
         stream.next()
         stream.push(torch.zeros(batch, dtype=torch.long, device=model.device))
-    return int(stream.cursor.bytes())
+    return held_bytes(stream)
 
 
 def recorded(model: Any, batch: int, repeats: int) -> float | None:
@@ -173,7 +172,7 @@ def streaming_models() -> Iterator[str]:
 def show(row: Row) -> None:
     """Print one line."""
     low, high = row.streamed_spread
-    memory = "-" if row.cache_bytes is None else f"{row.cache_bytes / 2**20:.1f}"
+    memory = f"{row.cache_bytes / 2**20:.1f}"
     graph = "" if row.recorded is None else f" {row.recorded:9.3f}"
     print(
         f"{row.model:22} {row.batch:5} {row.forward * 1e3:9.1f} {row.naive:9.1f} "

@@ -1,5 +1,6 @@
 """What FVSBN, NADE and MADE share: context, streams, orders, units and inputs."""
 
+import json
 import math
 
 import pytest
@@ -12,6 +13,7 @@ from autoregressive_checks import (
 )
 
 from genus import Spec, create
+from genus.config import to_json
 from genus.errors import ConfigError, SpecError
 from genus.families.flat import FEW_LEVELS, FlatAutoregressive
 from genus.random import BatchNoise
@@ -50,7 +52,7 @@ def data(spec: Spec, n: int, seed: int = 0) -> torch.Tensor:
     return x.view(n, *spec.shape)
 
 
-@pytest.mark.parametrize("order", ["raster", "random"])
+@pytest.mark.parametrize("order", ["raster", "random", "5,0,11,2,3,4,1,6,7,8,10,9"])
 @pytest.mark.parametrize("case", CASES)
 def test_every_entry_sees_all_before_it_and_nothing_else(case: str, order: str) -> None:
     model = loud(case, Spec(shape=(3, 2, 2), levels=3), order=order)
@@ -126,6 +128,38 @@ def test_completing_the_end_of_the_order_is_exact(case: str) -> None:
     assert torch.equal(done.x[known], x[known])
     entries = model.conditionals(done.x).log_prob(done.x)
     torch.testing.assert_close(done.log_prob, (entries * ~known).flatten(1).sum(1))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_any_order_can_be_chosen(case: str) -> None:
+    """As text from a command line, as numbers, and as what a saved configuration holds."""
+    spec = Spec(shape=(1, 2, 3), levels=3)
+    wanted = [5, 3, 1, 0, 2, 4]
+    for order in (wanted, tuple(wanted), "5,3,1,0,2,4", " 5, 3,1,0,2,4"):
+        model = loud(case, spec, order=order)
+        assert model.order().tolist() == wanted
+    again = json.loads(json.dumps(to_json(model.config)))
+    assert create(case.split(",")[0], spec, **again).order().tolist() == wanted
+    x = data(spec, 2)
+    assert_streamed_laws_equal_the_full_pass(model, x, None)
+    known = torch.zeros_like(x, dtype=torch.bool).flatten(1)
+    known[:, wanted[:2]] = True
+    assert model.complete(x, known.view_as(x)).exact
+
+
+@pytest.mark.parametrize(
+    ("order", "words"),
+    [
+        ("rastr", r"order='rastr' must be 'raster', 'random', or the number of every entry"),
+        ("0,1,-2", "order='0,1,-2' must be"),
+        ([0, 1], r"the 3 entries, 0 to 2, once: it lacks \[2\]$"),
+        ([2, 2, 4], r"it lacks \[0, 1\]; it repeats \[2\]; it has the unknown \[4\]"),
+        ("", "order='' must be"),
+    ],
+)
+def test_an_order_that_is_none_is_refused(order: object, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        create("nade", Spec(shape=(3,), levels=2), order=order)
 
 
 def test_the_random_order_is_kept_in_the_checkpoint() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import abc
 import math
+from collections import Counter
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -31,15 +32,52 @@ FEW_LEVELS = 32
 """Up to so many levels, entries are shown to a network level by level."""
 
 
+Order = str | tuple[int, ...]
+"""The name of an order, ``"raster"`` or ``"random"``, or the numbers of the entries in order."""
+
+
 def check_options(config: Any) -> None:
     """Raise `ConfigError` unless the options that these models share are in range."""
     check_share(config, "dropout")
+    _read_order(config)
     if hasattr(config, "components"):
         check_positive(config, "components", "min_scale")
     for name in ("order_seed", "masks"):
         value = getattr(config, name, 0)
         if not 0 <= value < 2**31:
             raise ConfigError(f"{name}={value} must be at least 0 and below 2**31")
+
+
+def _read_order(config: Any) -> None:
+    """Turn an order that is written as text, such as ``2,0,1``, into numbers."""
+    order = config.order
+    if isinstance(order, tuple) or order in ("raster", "random"):
+        return
+    words = [word.strip() for word in order.split(",")]
+    if not all(word.isdecimal() for word in words):
+        raise ConfigError(
+            f"order={order!r} must be 'raster', 'random', or the number of every entry in the "
+            "order wanted, such as 2,0,1 for three"
+        )
+    object.__setattr__(config, "order", tuple(int(word) for word in words))
+
+
+def _check_permutation(order: tuple[int, ...], dims: int) -> None:
+    """Raise `ConfigError` unless every entry is in the order once."""
+    named = Counter(order)
+    missing = sorted(set(range(dims)) - set(named))
+    strange = sorted(set(named) - set(range(dims)))
+    twice = sorted(entry for entry, count in named.items() if count > 1)
+    problems = [
+        f"it {words} {entries[:5]}{' and more' if len(entries) > 5 else ''}"
+        for words, entries in (("lacks", missing), ("repeats", twice), ("has the unknown", strange))
+        if entries
+    ]
+    if problems:
+        raise ConfigError(
+            f"order must name each of the {dims} entries, 0 to {dims - 1}, once: "
+            + "; ".join(problems)
+        )
 
 
 class FlatAutoregressive(Autoregressive, abc.ABC):
@@ -60,6 +98,7 @@ class FlatAutoregressive(Autoregressive, abc.ABC):
 
     Raises:
         SpecError: the likelihood does not fit the data.
+        ConfigError: an order that does not name every entry once.
     """
 
     small_dropout: ClassVar[float] = 0.0
@@ -93,6 +132,9 @@ class FlatAutoregressive(Autoregressive, abc.ABC):
         return {"dropout": cls.small_dropout} if cls.small_dropout else {}
 
     def _first_order(self) -> Tensor:
+        if isinstance(self.config.order, tuple):
+            _check_permutation(self.config.order, self.spec.dims)
+            return torch.tensor(self.config.order)
         if self.config.order == "raster":
             return super().order()
         generator = torch.Generator().manual_seed(self.config.order_seed)

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genus.capabilities import Stream
-from genus.families.flat import FlatAutoregressive, FlatStream, check_options
+from genus.families.flat import FlatAutoregressive, FlatStream, Order, check_options
 from genus.nn.masked import LayerSteps, MaskedLinear
 from genus.registry import register
 from genus.spec import Spec
@@ -53,8 +53,9 @@ class FVSBN(FlatAutoregressive):
 
         likelihood: Literal["auto", "logistic"] = "auto"
         """Law of an entry: auto is free, logistic (discretized) is for many levels."""
-        order: Literal["raster", "random"] = "raster"
-        """Row by row and colour by colour, or a random order that is kept."""
+        order: Order = "raster"
+        """Row by row and colour by colour, a random order that is kept, or any: every entry's
+        number, as in ``2,0,1``, where entry ``(c, i, j)`` of an image is ``(c H + i) W + j``."""
         order_seed: int = 0
         """Seed of the random order."""
         dropout: float = 0.0

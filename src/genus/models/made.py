@@ -25,7 +25,7 @@ from torch import Tensor
 from genus.capabilities import Stream
 from genus.config import check_positive
 from genus.errors import ConfigError
-from genus.families.flat import FlatAutoregressive, FlatStream, check_options
+from genus.families.flat import FlatAutoregressive, FlatStream, Order, check_options
 from genus.nn.masked import sharing
 from genus.nn.masked_perceptron import MaskedPerceptron, PerceptronSteps, degrees
 from genus.random import Noise
@@ -84,8 +84,9 @@ class MADE(FlatAutoregressive):
         """Gaussians in the law of a real number."""
         min_scale: float = 0.01
         """Least standard deviation of a Gaussian, as a fraction of the entry's own."""
-        order: Literal["raster", "random"] = "raster"
-        """Row by row and colour by colour, or a random order that is kept."""
+        order: Order = "raster"
+        """Row by row and colour by colour, a random order that is kept, or any: every entry's
+        number, as in ``2,0,1``, where entry ``(c, i, j)`` of an image is ``(c H + i) W + j``."""
         order_seed: int = 0
         """Seed of the random orders and degrees."""
         dropout: float = 0.0

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from genus.capabilities import Stream
 from genus.config import check_positive
-from genus.families.flat import FlatAutoregressive, FlatStream, check_options
+from genus.families.flat import FlatAutoregressive, FlatStream, Order, check_options
 from genus.nn.tied_sums import tied_layers
 from genus.registry import register
 from genus.spec import Spec
@@ -66,8 +66,9 @@ class NADE(FlatAutoregressive):
         """Gaussians in the law of a real number."""
         min_scale: float = 0.01
         """Least standard deviation of a Gaussian, as a fraction of the entry's own."""
-        order: Literal["raster", "random"] = "raster"
-        """Row by row and colour by colour, or a random order that is kept."""
+        order: Order = "raster"
+        """Row by row and colour by colour, a random order that is kept, or any: every entry's
+        number, as in ``2,0,1``, where entry ``(c, i, j)`` of an image is ``(c H + i) W + j``."""
         order_seed: int = 0
         """Seed of the random order."""
         dropout: float = 0.0
