@@ -93,7 +93,7 @@ class PixelTransformer(Autoregressive):
     batch_size = 16
     tiny: ClassVar[dict[str, Any]] = {"features": 8, "layers": 2, "heads": 2, "expansion": 2}
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "cifar10": {"features": 256, "layers": 128, "heads": 2, "dropout": 0.25},
+        "cifar10": {"features": 256, "layers": 128, "expansion": 2, "dropout": 0.25},
         "imagenet64": {"features": 512, "layers": 48, "heads": 16, "dropout": 0.01},
         "igpt-s": {"features": 512, "layers": 24, "heads": 8},
         "igpt-m": {"features": 1024, "layers": 36, "heads": 8},

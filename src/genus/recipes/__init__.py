@@ -7,6 +7,7 @@ Example:
 """
 
 from genus.recipes import binarized_mnist as binarized_mnist
+from genus.recipes import binarized_mnist_papers as binarized_mnist_papers
 from genus.recipes import cifar10 as cifar10
 from genus.recipes import fashion_mnist as fashion_mnist
 from genus.recipes import mnist as mnist
