@@ -146,6 +146,15 @@ def test_a_decoder_of_pixels_does_the_same_on_the_device(name, options, spec):
         assert law.mean.device == batch.x.device
 
 
+INSIDE = [{"large": name} for name in ("gated-pixelcnn", "pixelcnn++", "pixelsnail")]
+INSIDE += [{"small": "pixelsnail", "large": "pixelcnn++", "likelihood": "mixture"}]
+
+
+@pytest.mark.parametrize("options", INSIDE, ids=str)
+def test_images_of_two_scales_do_the_same_on_the_device(options):
+    does_the_same("multiscale-pixelrnn", Spec(shape=(2, 2, 3), levels=3), **options)
+
+
 @pytest.mark.parametrize("posterior", ["full", "iaf", "spline"])
 def test_a_posterior_does_the_same_on_the_device(posterior):
     does_the_same("vae", SPECS["image"], posterior=posterior)

@@ -40,10 +40,22 @@ def noise(spec, number):
     return u, torch.randint(spec.classes, (3,), generator=seeded) if spec.classes else None
 
 
-@pytest.mark.parametrize(("name", "spec"), fitting(SPECS, lambda cls: supports(cls, Conditionals)))
+STREAMED = fitting(SPECS, lambda cls: supports(cls, Conditionals))
+
+
+@pytest.mark.parametrize(("name", "spec"), STREAMED)
 def test_every_model_can_be_recorded(name, spec):
+    is_recorded(name, spec)
+
+
+@pytest.mark.parametrize("large", ["gated-pixelcnn", "pixelcnn++", "pixelsnail"])
+def test_a_binary_walk_given_a_map_can_be_recorded(large):
+    is_recorded("multiscale-pixelrnn", Spec(shape=(1, 3, 3), levels=2), large=large)
+
+
+def is_recorded(name, spec, **options):
     torch.manual_seed(0)
-    model = genus.create(name, spec, **list_models()[name].tiny).double()
+    model = genus.create(name, spec, **{**list_models()[name].tiny, **options}).double()
     wanted = [model.from_uniform(*noise(spec, number)) for number in range(3)]
     with torch.no_grad():
         for weight in model.parameters():
