@@ -188,7 +188,8 @@ def complete(
     recipe = _recipe(model.name, folder, plan, holes, options)
     digest = completions.save(done, plan, model.spec, recipe)
     facts = {"seconds": seconds, "recipe": {**recipe, "file_sha256": digest}}
-    _report({**completions.facts(done, plan, options.n, model.spec), **facts}, json)
+    what = counted(len(plan.given.x), model.spec)
+    _report({**completions.facts(done, plan, options.n, model.spec), **facts}, what, json)
     output.next_step(f"genus sample {run} -n 64 -o grid.png")
 
 
@@ -264,8 +265,8 @@ def _check_amount(path: Path, count: int, n: int, spec: Spec) -> None:
 
     if count * n > MOST_COMPLETIONS:
         raise UsageError(
-            f"-n {n:,} for {count:,} images makes {count * n:,} completions, above "
-            f"{MOST_COMPLETIONS:,}; complete fewer images at a time (--index)"
+            f"-n {n:,} for {counted(count, spec)} makes {count * n:,} completions, above "
+            f"{MOST_COMPLETIONS:,}; complete fewer at a time (--index)"
         )
     if path.suffix.lower() == ".png":
         files.check_drawable(count * (n + 2), spec)
@@ -292,7 +293,12 @@ def _recipe(
     }
 
 
-def _report(found: dict[str, Any], json: bool) -> None:
+def counted(count: int, spec: Spec) -> str:
+    """Return how many examples there are, in words."""
+    return f"{count:,} {'image' if spec.is_image else 'example'}{'s' if count != 1 else ''}"
+
+
+def _report(found: dict[str, Any], what: str, json: bool) -> None:
     finite = [e for row in found["effective"] or [] for e in row if math.isfinite(e)]
     if finite and min(finite) < FEW:
         from genus.families.completion import MOST_PARTICLES, PARTICLES
@@ -308,7 +314,7 @@ def _report(found: dict[str, Any], json: bool) -> None:
         return
     kind = "exact" if found["exact"] else "approximate"
     output.say(
-        f"{found['out']}: {len(found['images'])} images, {found['n']} completions each, "
+        f"{found['out']}: {what}, {found['n']} completions each, "
         f"{found['missing']} of {found['entries']} entries missing, "
         f"in {output.seconds(found['seconds'])}"
     )

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from genus.nn.cursor import Cursor
 
 
-class MapBiases(nn.Module):
-    """Biases for the layers of a network from a map that is known as a whole: 1x1 convolutions.
+class MapBiases(nn.Conv2d):
+    """Biases for the layers of a network from a map that is known as a whole: a 1x1 convolution.
 
     Every resolution after the first has half the height and width of the one before, rounded up,
-    and is told the mean of the map over the squares that its places stand for.
+    and a convolution of its own over the mean of the map in the squares that its places stand for.
 
     Args:
         given: G, features of the map.
@@ -35,19 +35,16 @@ class MapBiases(nn.Module):
     """
 
     def __init__(self, given: int, features: int, layers: Sequence[int]) -> None:
-        super().__init__()
+        super().__init__(given, layers[0] * features, 1, bias=False)
         self.layers = tuple(layers)
-        self.convolutions = nn.ModuleList(
-            nn.Conv2d(given, count * features, 1, bias=False) for count in layers
-        )
+        self.coarser = MapBiases(given, features, layers[1:]) if len(layers) > 1 else None
 
-    def forward(self, given_BGHW: Tensor) -> list[Tensor]:
+    def forward(self, given_BGHW: Tensor) -> list[Tensor]:  # type: ignore[override]
         """Return the biases ``(B, L, F, H, W)`` of each resolution."""
-        biases = []
-        for level, convolution in enumerate(self.convolutions):
-            if level:
-                given_BGHW = F.avg_pool2d(given_BGHW, 2, ceil_mode=True)
-            biases.append(convolution(given_BGHW).unflatten(1, (self.layers[level], -1)))
+        B, _, H, W = given_BGHW.shape
+        biases = [super().forward(given_BGHW).view(B, self.layers[0], -1, H, W)]
+        if self.coarser is not None:
+            biases += self.coarser(F.avg_pool2d(given_BGHW, 2, ceil_mode=True))
         return biases
 
 
