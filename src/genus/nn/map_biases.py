@@ -42,7 +42,8 @@ class MapBiases(nn.Conv2d):
     def forward(self, given_BGHW: Tensor) -> list[Tensor]:  # type: ignore[override]
         """Return the biases ``(B, L, F, H, W)`` of each resolution."""
         B, _, H, W = given_BGHW.shape
-        biases = [super().forward(given_BGHW).view(B, self.layers[0], -1, H, W)]
+        L, features = self.layers[0], self.out_channels // self.layers[0]
+        biases = [super().forward(given_BGHW).view(B, L, features, H, W)]
         if self.coarser is not None:
             biases += self.coarser(F.avg_pool2d(given_BGHW, 2, ceil_mode=True))
         return biases

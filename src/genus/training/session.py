@@ -13,6 +13,7 @@ from genus.random import BatchNoise
 from genus.spec import Batch
 from genus.training.clock import Clock
 from genus.training.config import TrainConfig
+from genus.training.crowding import Crowding
 from genus.training.engine import Engine
 from genus.training.explosion import ExplosionWatch
 from genus.training.fidelity import Fidelity, samples_for
@@ -85,7 +86,7 @@ class Session:
         self.watch = self.game or ExplosionWatch()
         self.rollback = Rollback(config.rollbacks if self.players else 0)
         own: list[Hook] = [Schedule(), GradientWatch(config.clip), self.ema, Journal()]
-        own += [CollapseWatch(), *([self.best] if config.keep_best else [])]
+        own += [Crowding(), CollapseWatch(), *([self.best] if config.keep_best else [])]
         own += [self.rollback, self.watch] if self.players else []
         self.hooks = Hooks([*own, *hooks])
 
