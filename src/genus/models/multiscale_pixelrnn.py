@@ -117,11 +117,11 @@ class MultiscalePixelRNN(Autoregressive):
     def __init__(self, spec: Spec, config: Config | None = None) -> None:
         super().__init__(spec, config)
         c, sizes = self.config, {"features": self.config.features, "layers": self.config.layers}
+        self.small = self._small_network()
         self.large = network_given_map(
             "large", c.large, spec, c.conditioning, **sizes, **self._shared()
         )
         self.likelihood = self.large.likelihood
-        self.small = self._small_network()
         C, *sides = self.small.spec.shape
         self.upsampling = Upsampling(C, c.conditioning, c.scale, reach=max(sides))
 
@@ -137,10 +137,11 @@ class MultiscalePixelRNN(Autoregressive):
         spec = replace(self.spec, shape=(C, *(-(-side // c.scale) for side in sides)))
         sizes = {"features": c.small_features, "layers": c.small_layers, **self._shared()}
         network = some_network("small", c.small, spec, **sizes)
-        if isinstance(network, Autoregressive) and network.likelihood.name == self.likelihood.name:
+        law = "logistic" if c.likelihood == "mixture" else self.likelihood.name
+        if isinstance(network, Autoregressive) and network.likelihood.name == law:
             return network
         raise ConfigError(
-            f"small={c.small!r} has no {self.likelihood.name} law for each entry; "
+            f"small={c.small!r} has no {law} law for each entry; "
             "choose a pixel network such as row-lstm or gated-pixelcnn"
         )
 
