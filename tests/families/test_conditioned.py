@@ -100,7 +100,7 @@ def test_a_model_that_ends_in_a_pixel_network_conforms(name, decoder):
 
 
 MIXED = [("vae", "independent"), ("m2", "independent"), ("ladder-vae", "independent")]
-MIXED += [("ladder-vae", "pixelcnn++")]
+MIXED += [pytest.param("ladder-vae", "pixelcnn++", marks=pytest.mark.exhaustive)]
 
 
 @pytest.mark.parametrize(("name", "decoder"), MIXED)
