@@ -94,8 +94,8 @@ class AttendsToItself(PixelSNAIL):
 class KeysOfOtherColours(PixelSNAIL):
     """A map that mixes colours is put in front of the head."""
 
-    def maps(self, u_BCHW, y_B, cursor=None):
-        x = super().maps(u_BCHW, y_B, cursor)
+    def maps(self, u_BCHW, y_B, cursor=None, given_BGHW=None):
+        x = super().maps(u_BCHW, y_B, cursor, given_BGHW)
         return x + x.mean(1, keepdim=True)
 
 
@@ -121,9 +121,19 @@ class LeftUnshifted(PixelCNNPlusPlus):
 class UpsampledTooFar(PixelCNNPlusPlus):
     """On the way up, each pixel takes the place of its right neighbour."""
 
-    def maps(self, u_BCHW, y_B, cursor=None):
-        x = super().maps(u_BCHW, y_B, cursor)
+    def maps(self, u_BCHW, y_B, cursor=None, given_BGHW=None):
+        x = super().maps(u_BCHW, y_B, cursor, given_BGHW)
         return x if cursor is not None else F.pad(x, (0, 1))[..., 1:]
+
+
+@bug("sampling.stream", spec=GREY)
+class TellsTheRowAbove(MultiscalePixelRNN):
+    """Streaming, a pixel is told what the map says of the pixel above it."""
+
+    def _begin(self, x_BChw, y_B):
+        stream = self.large.stream(len(x_BChw), y_B)
+        self.large.condition(stream.cursor, self._map(self.scaled(x_BChw)).roll(1, 2))
+        return stream
 
 
 @bug(*LEAK, spec=GREY)
