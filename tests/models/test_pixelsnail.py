@@ -14,6 +14,7 @@ from autoregressive_checks import (
 )
 
 from genus import Spec, create
+from genus.families.stream_memory import held_bytes
 
 SMALL = {"features": 12, "blocks": 1, "layers": 1, "key": 4, "value": 4, "hidden": 12, "kernel": 3}
 LAWS = ["auto", "mixture"]
@@ -104,7 +105,7 @@ def test_the_memory_of_a_stream_is_bounded_and_as_stated() -> None:
     for _ in range(spec.dims):
         stream.next()
         stream.push(torch.zeros(2, dtype=torch.long))
-        sizes.append(stream.cursor.bytes())
+        sizes.append(held_bytes(stream.cursor))
     assert len(set(sizes[3 * 5 :])) == 1, "it does not grow after the first row"
     caches = [
         tensor

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from genus.families.stream_memory import held_bytes
 from genus.nn.attention import CausalAttention
 from genus.nn.cursor import Cursor
 
@@ -102,7 +103,7 @@ def test_the_cache_is_as_large_as_it_says_and_never_grows() -> None:
     q, kv = inputs((2, 3, 4), 6)
     for t in range(6):
         attention(q[:, t : t + 1], kv[:, t : t + 1], cursor)
-        found.add(cursor.bytes())
+        found.add(held_bytes(cursor))
         cursor.advance()
     assert found == {2 * 6 * 2 * (3 + 4) * 8}
 

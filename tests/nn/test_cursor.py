@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from genus.families.stream_memory import held_bytes
 from genus.nn import CausalConv2d, Cursor, RowConv2d, RowLSTM
 
 
@@ -126,12 +127,12 @@ def test_select_rearranges_all_that_is_remembered() -> None:
 def test_select_keeps_the_layout_and_the_cost_is_known() -> None:
     cursor = Cursor(2, 3)
     kept = cursor.memory("a", lambda: torch.zeros(4, 2, 3, 5).permute(2, 0, 1, 3))
-    assert cursor.bytes() == kept.numel() * 4
+    assert held_bytes(cursor) == kept.numel() * 4
     cursor.select(torch.tensor([0, 0, 1, 2, 2, 2]))
     now = cursor.memory("a", lambda: pytest.fail("made already"))
     assert now.shape == (6, 4, 2, 5)
     assert now.permute(1, 2, 0, 3).is_contiguous()
-    assert cursor.bytes() == 2 * kept.numel() * 4
+    assert held_bytes(cursor) == 2 * kept.numel() * 4
 
 
 def test_views_are_made_anew_after_select_and_room_is_counted_once() -> None:
@@ -144,9 +145,9 @@ def test_views_are_made_anew_after_select_and_room_is_counted_once() -> None:
     view, _ = cursor.views("b", make)
     assert cursor.views("b", lambda: pytest.fail("made already"))[0] is view
     assert view.data_ptr() == kept.data_ptr()
-    assert cursor.bytes() == (4 + 5) * 4, "a view is no room of its own"
+    assert held_bytes(cursor) == (4 + 5) * 4, "a view is no room of its own"
     assert cursor.constant("c", lambda: (kept, kept)) == (kept, kept)
-    assert cursor.bytes() == (4 + 5) * 4
+    assert held_bytes(cursor) == (4 + 5) * 4
     cursor.select(torch.tensor([3, 0]))
     assert cursor.views("b", make)[0].tolist() == [3, 0]
 

@@ -8,16 +8,17 @@ from typing import Any
 from torch import Tensor, nn
 
 from genus.capabilities import Stream
+from genus.nn.cursor import Cursor
 
 
-def held_bytes(stream: Stream) -> int:
+def held_bytes(stream: Stream | Cursor) -> int:
     """Return the bytes of all that a stream keeps, beside the weights of its model.
 
     What layers remember of earlier positions, room to compute in, and weights that are kept in
     another layout for the while are counted, each piece of memory once.
 
     Args:
-        stream: of any model; it is not changed.
+        stream: of any model, or a cursor; it is not changed.
 
     Example:
         >>> import torch, genus

@@ -18,7 +18,7 @@ References:
 # Shapes: B batch, C colours, F features, H height, W width, S kernel columns.
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -263,25 +263,6 @@ class Cursor:
             self._keep(key, [row.movedim(0, -1)[index_B] for row in rows])
         for half in self._halves.values():
             half.select(index_B)
-
-    def bytes(self) -> int:
-        """Return how much memory the stream holds."""
-        lines = [line.kept_BX for line in self._lines.values()]
-        parts: tuple[dict[Hashable, Any], ...] = self._memory, self._rows, self._constants
-        kept = [list(part.values()) for part in (*parts, self._views)]
-        tensors = _tensors([lines, *kept])
-        storages = {s.data_ptr(): s.nbytes() for s in (t.untyped_storage() for t in tensors)}
-        own = sum(storages.values())
-        return own + sum(half.bytes() for half in self._halves.values())
-
-
-def _tensors(kept: Any) -> Iterator[Tensor]:
-    """Yield the tensors in lists and tuples of any depth."""
-    if isinstance(kept, Tensor):
-        yield kept
-    else:
-        for each in kept:
-            yield from _tensors(each)
 
 
 def _chosen(kept: Tensor, index_B: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 Threads of one sum wait for each other. When other work takes a processor, the thread that was on it
 is put aside for milliseconds, and all others spin meanwhile: two threads on two processors of which
-one is taken are then slower than one thread, by a factor of two to four where it was measured.
+one is taken are then slower than one thread; the guide on training has figures.
 """
 
 from __future__ import annotations
