@@ -131,6 +131,24 @@ def test_a_samples_noise_does_not_depend_on_its_neighbours() -> None:
     assert not torch.equal(first, second)
 
 
+def test_each_example_has_the_stream_of_its_key_and_each_draw_another() -> None:
+    """Seeds mean the same pictures for good, so the bits are those of NumPy's generator."""
+    noise = ExampleNoise(3, torch.Generator().manual_seed(4), dtype=torch.float64)
+    keys = torch.randint(2**63 - 1, (3,), generator=torch.Generator().manual_seed(4)).tolist()
+
+    def streams(draw: int) -> list[np.random.Generator]:
+        return [np.random.Generator(np.random.Philox(key=[key, draw])) for key in keys]
+
+    normal = np.stack([stream.standard_normal((2, 5)) for stream in streams(1)])
+    assert torch.equal(noise.normal(2, 5), torch.from_numpy(normal))
+    part = noise.take([2, 0])
+    assert noise.uniform(0).shape == (3, 0)
+    uniform = np.stack([stream.random() for stream in streams(3)])
+    assert torch.equal(noise.uniform(), torch.from_numpy(np.floor(uniform * 2**24) / 2**24))
+    normal = np.array([streams(2)[row].standard_normal() for row in (2, 0)])
+    assert torch.equal(part.normal(), torch.from_numpy(normal))
+
+
 def test_uniform_noise_is_uniform_and_below_one() -> None:
     u = ExampleNoise(200, torch.Generator().manual_seed(0)).uniform(500)
     assert u.dtype == torch.float32
