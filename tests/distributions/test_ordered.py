@@ -102,6 +102,26 @@ def test_filling_keeps_what_is_known_and_lets_it_tell_what_comes_after():
     assert ((filled.double().mean(0) - expected).abs() / error).max() < 5
 
 
+def test_nothing_is_asked_behind_the_last_missing_entry():
+    chain, asked = Chain(2), []
+
+    class Counted(Walk):
+        def next(self):
+            asked.append(self.position)
+            return super().next()
+
+    law = OrderedLaw(chain.conditionals, lambda: Counted(chain), ORDER, (2, 1, 2, 2))
+    u = torch.rand(2, 1, 2, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    known = torch.ones(2, 1, 2, 2, dtype=torch.bool)
+    known.view(2, D)[0, ORDER[0]] = known.view(2, D)[1, ORDER[1]] = False
+    x = torch.ones(2, 1, 2, 2, dtype=torch.long)
+    filled = law.fill(x, known, u)
+    assert asked == [0, 1]
+    assert torch.equal(filled[known], x[known])
+    assert torch.equal(law.fill(filled, torch.ones_like(known), u), filled)
+    assert asked == [0, 1]
+
+
 def test_the_mean_is_that_of_draws_which_are_always_the_same():
     law = Chain(500).law()
     mean = law.mean

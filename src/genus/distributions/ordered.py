@@ -8,13 +8,13 @@ It stands where laws of independent entries do: as what a decoder gives, for one
 # Shapes: N rows, D entries; * the shape of an example.
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from genus.capabilities import Stream
+from genus.capabilities import Distribution, Stream
 from genus.distributions.likelihoods import Law
 
 CPU = torch.device("cpu")
@@ -67,9 +67,11 @@ class OrderedLaw:
         places_D = torch.tensor(self.order, device=u.device)
         by_position_ND = u.flatten(1).index_select(1, places_D).double()
         known_ND = known.expand_as(x).flatten(1)
-        filled_ND, _ = fill_in_order(
-            self.stream(), self.order, x.flatten(1), known_ND, by_position_ND, self.temperature
-        )
+        filled_ND = x.flatten(1).clone()
+        for _ in filling(
+            self.stream(), self.order, filled_ND, known_ND, by_position_ND, self.temperature
+        ):
+            pass
         return filled_ND.view_as(x)
 
     @property
@@ -87,33 +89,39 @@ class OrderedLaw:
         return total / DRAWS
 
 
-def fill_in_order(
+def filling(
     stream: Stream,
     order: Sequence[int],
-    x_ND: Tensor,
+    filled_ND: Tensor,
     known_ND: Tensor,
     u_ND: Tensor,
     temperature: float = 1.0,
-) -> tuple[Tensor, Tensor]:
-    """Return x with its missing entries drawn in order, and their log-probability ``(N,)``.
+) -> Iterator[tuple[Distribution, Tensor, Tensor]]:
+    """Draw missing entries in order, in place; behind the last of them nothing is asked.
 
     Args:
         stream: the conditionals of N examples, at their first position.
         order: the flat index of the entry at each position.
-        x_ND: what is known, and anything in place of the rest.
+        filled_ND: what is known, and anything in place of the rest.
         known_ND: boolean.
         u_ND: uniform noise, by position in the order.
         temperature: divides the logits of every conditional.
+
+    Yields:
+        at each position where an entry is missing its law, the values ``(N,)`` and where they have
+        been drawn ``(N,)``.
     """
-    filled_ND, log_prob_N = x_ND.clone(), u_ND.new_zeros(len(x_ND))
-    for position, index in enumerate(order):
-        law, known_N = stream.next().tempered(temperature), known_ND[:, index]
-        drawn_N = law.icdf(u_ND[:, position]).to(filled_ND)
-        value_N = torch.where(known_N, filled_ND[:, index], drawn_N)
-        log_prob_N += law.log_prob(value_N).masked_fill(known_N, 0)
-        filled_ND[:, index] = value_N
-        stream.push(value_N)
-    return filled_ND, log_prob_N
+    missing_ND = ~known_ND
+    drawn = missing_ND.any(0).tolist()
+    behind = max((position for position, index in enumerate(order) if drawn[index]), default=-1)
+    for position, index in enumerate(order[: behind + 1]):
+        law = stream.next()
+        if drawn[index]:
+            law, missing_N = law.tempered(temperature), missing_ND[:, index]
+            drawn_N = law.icdf(u_ND[:, position]).to(filled_ND)
+            filled_ND[:, index] = torch.where(missing_N, drawn_N, filled_ND[:, index])
+            yield law, filled_ND[:, index], missing_N
+        stream.push(filled_ND[:, index].clone())
 
 
 ExampleLaw = Law | OrderedLaw

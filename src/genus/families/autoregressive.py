@@ -14,7 +14,7 @@ from torch import Tensor
 
 from genus.capabilities import Completion, Objective, Stream
 from genus.distributions.likelihoods import Law, Likelihood
-from genus.distributions.ordered import fill_in_order
+from genus.distributions.ordered import filling
 from genus.distributions.units import scaled_levels
 from genus.families.base import DensityModel, check_temperature, evaluating
 from genus.families.completion import PARTICLES, CompletionMethod, complete
@@ -277,12 +277,13 @@ class Autoregressive(DensityModel, abc.ABC):
             temperature: divides every conditional's logits.
             streaming: False runs the whole network once per position.
         """
-        x_BD, known_BD = (part.to(self.device).flatten(1) for part in (x, known))
+        filled_BD, known_BD = (part.to(self.device).flatten(1) for part in (x.clone(), known))
+        log_prob_B = u_BD.new_zeros(len(x))
         with evaluating(self):
             stream = (self.stream if streaming else self.recompute)(len(x), labels)
-            filled_BD, log_prob_B = fill_in_order(
-                stream, self.indices(), x_BD, known_BD, u_BD, temperature
-            )
+            steps = filling(stream, self.indices(), filled_BD, known_BD, u_BD, temperature)
+            for law, value_B, drawn_B in steps:
+                log_prob_B += law.log_prob(value_B).masked_fill(~drawn_B, 0)
         return filled_BD.view_as(x), log_prob_B
 
 
