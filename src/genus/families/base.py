@@ -7,6 +7,7 @@ import contextlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, ClassVar
 
 import torch
@@ -84,14 +85,14 @@ class Model(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the model is; a model without weights is on the CPU."""
-        tensor = next(iter((*self.parameters(), *self.buffers())), None)
+        tensor = next(chain(self.parameters(), self.buffers()), None)
         return torch.device("cpu") if tensor is None else tensor.device
 
     @property
     def dtype(self) -> torch.dtype:
         """The floating type of the weights."""
         return next(
-            (t.dtype for t in (*self.parameters(), *self.buffers()) if t.is_floating_point()),
+            (t.dtype for t in chain(self.parameters(), self.buffers()) if t.is_floating_point()),
             torch.float32,
         )
 
