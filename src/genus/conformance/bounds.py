@@ -180,21 +180,25 @@ def _within(difference: Tensor, error: Tensor, what: str) -> Outcome:
     return at_most(figure.max(), SIGMAS, f"{what}, in standard errors")
 
 
-def with_small_latents(model: Any, context: Context) -> Iterator[tuple[Any, Tensor, Tensor]]:
-    """Yield models of the class with 1 and 2 latents, a grid ``(G, Z)`` and log p(z) times cell.
+def with_small_latents(model: Any, context: Context) -> list[tuple[Any, Tensor, Tensor]]:
+    """Return models of the class with 1 and 2 latents, a grid ``(G, Z)`` and log p(z) times cell.
 
     Raises:
         NotRun: there is no such model.
     """
-    models = [] if context.variant is None else [context.variant(latents=z) for z in (1, 2)]
-    found = False
-    for candidate in [m for m in models if m is not None] or [model]:
-        size = latent_size(candidate, context)
-        if size in (1, 2):
-            found = True
-            yield candidate, *latent_grid(candidate, int(size))
+    found: list[tuple[Any, Tensor, Tensor]] | None = context.memory.get("small latents")
+    if found is None:
+        models = [] if context.variant is None else [context.variant(latents=z) for z in (1, 2)]
+        candidates = [m for m in models if m is not None] or [model]
+        sizes = [latent_size(candidate, context) for candidate in candidates]
+        found = context.memory["small latents"] = [
+            (candidate, *latent_grid(candidate, size))
+            for candidate, size in zip(candidates, sizes, strict=True)
+            if size in (1, 2)
+        ]
     if not found:
         raise NotRun("needs 1 or 2 latents, and the class has no option called latents")
+    return found
 
 
 @torch.no_grad()
@@ -276,13 +280,21 @@ def _not_below(found: Estimate, truth: Tensor, what: str) -> Outcome:
     return at_most(lack, 0.1, f"log p(x) less {what}, less its error, median")
 
 
-def _truths(model: Any, context: Context) -> Iterator[tuple[Any, Tensor, Tensor | None, Tensor]]:
-    """Yield models with few latents, examples, labels and their true log-likelihoods."""
-    x = context.examples(4)
-    for other, z_GZ, log_mass_G in with_small_latents(model, context):
+Truth = tuple[Any, Tensor, Tensor | None, Tensor]
+
+
+def _truths(model: Any, context: Context) -> list[Truth]:
+    """Return models with few latents, examples, labels and their true log-likelihoods."""
+    found: list[Truth] | None = context.memory.get("truths")
+    if found is None:
+        x = context.examples(4)
         label = None if context.spec.classes is None else context.spec.classes - 1
         y = None if label is None else torch.full((4,), label)
-        yield other, x, y, log_marginal(other, x, label, z_GZ, log_mass_G)
+        found = context.memory["truths"] = [
+            (other, x, y, log_marginal(other, x, label, z_GZ, log_mass_G))
+            for other, z_GZ, log_mass_G in with_small_latents(model, context)
+        ]
+    return found
 
 
 @check(

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genus.capabilities import Completes, Conditionals, Density
+from genus.capabilities import Completes, Completion, Conditionals, Density
 from genus.conformance.checks import (
     Context,
     NotRun,
@@ -32,17 +32,33 @@ def _mask(context: Context, n: int, salt: int = 0) -> Tensor:
     return torch.rand(n, *context.spec.shape, generator=generator) < 0.5
 
 
+def _to_complete(context: Context) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return a few examples, a random mask of each and what they are conditional on."""
+    n = 2 if is_large(context.spec) else 3
+    return context.examples(n), _mask(context, n), context.conditions(n)
+
+
+def _completed(model: Any, context: Context) -> Completion:
+    """Return those examples completed by the model as it is handed to each check, drawn once."""
+    done: Completion | None = context.memory.get("completed")
+    if done is None:
+        x, mask, y = _to_complete(context)
+        done = model.complete(x, mask, y=y, generator=context.generator())
+        context.memory["completed"] = done
+    return done
+
+
 @check("completion.known", Completes, meaning="completing an example changes what was known")
 def known(model: Any, context: Context) -> Result:
     """Complete examples with random, empty and full masks and compare the known entries."""
-    n, wrong = 3, []
-    x, y = context.examples(n), context.conditions(n)
-    random = _mask(context, n)
-    masks = {"random": random, "empty": torch.zeros_like(random), "full": torch.ones_like(random)}
-    for name, mask in masks.items():
-        done = model.complete(x, mask, y=y, generator=context.generator())
-        context.spec.check(done.x)
-        if not torch.equal(done.x[mask], x[mask].to(done.x)):
+    x, mask, y = _to_complete(context)
+    nothing, wrong = torch.zeros_like(mask), []
+    done = {"random": (mask, _completed(model, context))}
+    for name, other in {"empty": nothing, "full": ~nothing}.items():
+        done[name] = other, model.complete(x, other, y=y, generator=context.generator())
+    for name, (held, found) in done.items():
+        context.spec.check(found.x)
+        if not torch.equal(found.x[held], x[held].to(found.x)):
             wrong.append(f"known entries changed with the {name} mask")
     return problems(wrong)
 
@@ -50,15 +66,15 @@ def known(model: Any, context: Context) -> Result:
 @check("completion.generator", Completes, meaning="a completion cannot be repeated, alone or not")
 def repeatable(model: Any, context: Context) -> Iterator[Outcome]:
     """Complete twice from the same generator, together with others and alone."""
-    n = 2 if is_large(context.spec) else 5
-    x, y, mask = context.examples(n), context.conditions(n), _mask(context, n)
-    both = [model.complete(x, mask, y=y, generator=context.generator()).x for _ in range(2)]
+    x, mask, y = _to_complete(context)
+    first = _completed(model, context).x
+    again = model.complete(x, mask, y=y, generator=context.generator()).x
     alone = model.complete(
         x[:1], mask[:1], y=None if y is None else y[:1], generator=context.generator()
     ).x
     limit = 0.0 if context.spec.is_discrete else 1e-9
-    yield at_most(gap(both[0], both[1]), limit, "same generator, same completion")
-    yield at_most(gap(both[0][:1], alone), limit, "completed with others and alone")
+    yield at_most(gap(first, again), limit, "same generator, same completion")
+    yield at_most(gap(first[:1], alone), limit, "completed with others and alone")
 
 
 @check(
@@ -117,9 +133,7 @@ def _against_bayes(
 @torch.no_grad()
 def log_prob(model: Any, context: Context) -> Result:
     """Compare it with the conditionals of the entries that were drawn."""
-    n = 2 if is_large(context.spec) else 5
-    x, y, mask = context.examples(n), context.conditions(n), _mask(context, n)
-    done = model.complete(x, mask, y=y, generator=context.generator())
+    (_, mask, y), done = _to_complete(context), _completed(model, context)
     if done.log_prob is None:
         raise NotRun("completions come without a log-probability")
     entries = model.conditionals(done.x, y).log_prob(done.x)

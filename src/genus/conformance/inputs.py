@@ -4,24 +4,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from genus.capabilities import (
-    Bounded,
-    Classifies,
-    Completes,
-    Conditionals,
-    Criticises,
-    Density,
-    Encodes,
-    Features,
-    Samples,
-    supports,
-)
+from genus.capabilities import Density, Samples
 from genus.conformance.checks import (
     Context,
     NotRun,
@@ -29,45 +18,11 @@ from genus.conformance.checks import (
     Result,
     at_most,
     check,
-    is_large,
     problems,
 )
 from genus.conformance.subject import global_seed
-from genus.conformance.tools import gap, middle
-
-Verb = Callable[[Tensor, Tensor | None], Any]
-
-
-def verbs_of(model: Any, context: Context) -> dict[str, Verb]:
-    """Return the verbs that take examples, by name, as functions of x and y."""
-
-    def generator() -> torch.Generator:
-        return context.generator()
-
-    table: dict[str, tuple[type, Verb]] = {
-        "log_prob": (Density, lambda x, y: model.log_prob(x, y)),
-        "conditionals": (Conditionals, lambda x, y: model.conditionals(x, y)),
-        "elbo": (Bounded, lambda x, y: model.elbo(x, y, generator=generator())),
-        "iwae": (Bounded, lambda x, y: model.iwae(x, 2, y, generator=generator())),
-        "encode": (Encodes, lambda x, y: model.encode(x, y)),
-        "class_log_prob": (Classifies, lambda x, y: model.class_log_prob(x)),
-        "features": (Features, lambda x, y: model.features(x)),
-        "score": (Criticises, lambda x, y: model.score(x, y)),
-        "complete": (Completes, lambda x, y: _complete(model, x, y, generator())),
-    }
-    spec = context.spec
-    return {
-        name: verb
-        for name, (capability, verb) in table.items()
-        if supports(model, capability) and not (name == "class_log_prob" and spec.classes is None)
-    }
-
-
-def _complete(model: Any, x: Tensor, y: Tensor | None, generator: torch.Generator) -> Tensor:
-    known = torch.zeros(x.shape, dtype=torch.bool)
-    known.view(-1)[::2] = True
-    filled: Tensor = model.complete(x, known, y=y, generator=generator).x
-    return filled
+from genus.conformance.tools import gap
+from genus.conformance.verbs import ASKED, Verb, asked, tensor_verbs, verbs_of
 
 
 @check(
@@ -100,7 +55,7 @@ def wrong_inputs(context: Context) -> dict[str, Tensor]:
             "integers": torch.zeros(x.shape, dtype=torch.long),
             "NaN": torch.full_like(x, float("nan")),
         }
-    # The last entry, so that no mask of known entries and no order hides it.
+    # The first entry, which is known where examples are completed, so that no mask hides it.
     high, low = x.clone(), x.clone()
     high.flatten(1)[:, 0] = levels
     low.flatten(1)[:, 0] = -1
@@ -121,41 +76,13 @@ def _fault(verb: Verb, x: Tensor, y: Tensor | None) -> str:
 @check("inputs.sizes", Samples, meaning="an empty batch or a single example stops the program")
 def sizes(model: Any, context: Context) -> Result:
     """Give each verb that returns a tensor batches of 0, 1 and 2 and look at the rows."""
-    wrong = []
+    two, wrong = asked(model, context).answers, []
     for name, verb in tensor_verbs(model, context).items():
-        for n in (0, 1, 2):
-            y = context.conditions(n)
-            rows = len(verb(context.examples(n), y))
-            if rows != n:
-                wrong.append(f"{name} of {n} examples gives {rows} rows")
+        found = {n: verb(context.examples(n), context.conditions(n)) for n in (0, 1)}
+        for n, answer in {**found, ASKED: two[name]}.items():
+            if len(answer) != n:
+                wrong.append(f"{name} of {n} examples gives {len(answer)} rows")
     return problems(wrong)
-
-
-def tensor_verbs(model: Any, context: Context) -> dict[str, Callable[..., Tensor]]:
-    """Return the verbs whose answer is, or holds, one tensor with a row for each example.
-
-    Completion of large examples is left to the checks of completion, because it is slow.
-    """
-    verbs: dict[str, Callable[..., Tensor]] = dict(verbs_of(model, context))
-    if is_large(context.spec):
-        verbs.pop("complete", None)
-    parts: dict[str, Callable[[Any], Any]] = {
-        "elbo": lambda found: found.value,
-        "encode": middle,
-        "conditionals": lambda found: found.mean,
-    }
-    for name, part in parts.items():
-        if name in verbs:
-            verbs[name] = _part(verbs[name], part)
-    return verbs
-
-
-def _part(verb: Verb, part: Callable[[Any], Any]) -> Callable[..., Tensor]:
-    def run(x: Tensor, y: Tensor | None) -> Tensor:
-        found: Tensor = part(verb(x, y))
-        return found
-
-    return run
 
 
 @check(
@@ -166,23 +93,33 @@ def _part(verb: Verb, part: Callable[[Any], Any]) -> Callable[..., Tensor]:
 @torch.no_grad()
 def dtypes(model: Any, context: Context) -> Iterator[Outcome]:
     """Give each verb levels in each integer type that holds them, or numbers of another length."""
-    x, y = context.examples(3), context.conditions(3)
-    if context.spec.is_discrete:
-        models = dict.fromkeys(_integers(context.spec.levels_or_raise), model)
-    else:
-        x = x.float().double()
-        models = {torch.float32: model, torch.float64: copy.deepcopy(model).float()}
-    verbs = {dtype: tensor_verbs(subject, context) for dtype, subject in models.items()}
-    if not verbs[next(iter(verbs))]:
+    x, y = context.examples(ASKED), context.conditions(ASKED)
+    verbs = tensor_verbs(model, context)
+    if not verbs:
         raise NotRun("no verb takes examples")
-    for dtype, by_name in verbs.items():
-        own = x.float() if dtype == torch.float64 else x  # what the model is in
-        for name, verb in by_name.items():
-            expected = verb(own, y)
-            # Completions have the type of the examples, and large ones are rounded to it.
-            size = expected.double().nan_to_num(posinf=0, neginf=0).abs().max()
-            gone = gap(verb(x.to(dtype), y), expected) / max(1.0, float(size))
-            yield at_most(gone, 1e-9 if context.spec.is_discrete else 1e-4, f"{name} in {dtype}")
+    if context.spec.is_discrete:
+        expected = asked(model, context).answers
+        for dtype in _integers(context.spec.levels_or_raise):
+            for name, verb in verbs.items():
+                gone = _relative(verb(x.to(dtype), y), expected[name])
+                yield at_most(gone, 1e-9, f"{name} in {dtype}")
+        return
+    short = tensor_verbs(copy.deepcopy(model).float(), context)
+    single, double = x.float(), x.float().double()
+    for name, verb in verbs.items():
+        gone = _relative(verb(single, y), verb(double, y))
+        yield at_most(gone, 1e-4, f"{name} in torch.float32")
+        gone = _relative(short[name](double, y), short[name](single, y))
+        yield at_most(gone, 1e-4, f"{name} in torch.float64")
+
+
+def _relative(found: Tensor, expected: Tensor) -> float:
+    """Return the largest difference, in units of the largest number where that is above one.
+
+    Completions have the type of the examples, and large ones are rounded to it.
+    """
+    size = expected.double().nan_to_num(posinf=0, neginf=0).abs().max()
+    return gap(found, expected) / max(1.0, float(size))
 
 
 def _integers(levels: int) -> list[torch.dtype]:
@@ -202,10 +139,12 @@ def rows(model: Any, context: Context) -> Iterator[Outcome]:
     verbs = tensor_verbs(model, context)
     if not verbs:
         raise NotRun("no verb takes examples")
-    x, y = context.examples(4), context.conditions(4)
+    together = asked(model, context).answers
+    x, y = context.examples(ASKED), context.conditions(ASKED)
     first = None if y is None else y[:1]
     for name, verb in verbs.items():
-        yield at_most(gap(verb(x, y)[:1], verb(x[:1], first)), 1e-9, f"change of {name}")
+        change = gap(together[name][:1], verb(x[:1], first))
+        yield at_most(change, 1e-9, f"change of {name}")
 
 
 @check(

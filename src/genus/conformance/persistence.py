@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import safetensors.torch
@@ -17,29 +18,11 @@ from genus.capabilities import (
 )
 from genus.config import to_json
 from genus.conformance.checks import Context, NotRun, Result, at_most, check, problems
-from genus.conformance.inputs import tensor_verbs
-from genus.conformance.subject import build, changed, randomise, state_of
+from genus.conformance.subject import build, changed, randomise
 from genus.conformance.tools import gap
 from genus.conformance.training import EXAMPLES, gradients, loss_of, noise_for
+from genus.conformance.verbs import answers, asked
 from genus.spec import Spec
-
-
-def answers(model: Any, context: Context, real: torch.dtype = torch.float64) -> dict[str, Tensor]:
-    """Return what the model says to a few fixed questions, by verb; real data in a given type."""
-    x, y = context.examples(3), context.conditions(3)
-    x = x if context.spec.is_discrete else x.to(real)
-    with torch.no_grad():
-        found = {name: verb(x, y) for name, verb in tensor_verbs(model, context).items()}
-    found["sample"] = context.draw(model, 2)
-    return found
-
-
-def remembered(model: Any, context: Context) -> dict[str, Tensor]:
-    """Return `answers` of the model as it is handed to each check, worked out once."""
-    found: dict[str, Tensor] | None = context.memory.get("answers")
-    if found is None:
-        found = context.memory["answers"] = answers(model, context)
-    return found
 
 
 def _differences(before: dict[str, Tensor], after: dict[str, Tensor]) -> list[str]:
@@ -60,7 +43,7 @@ def reload(model: Any, context: Context) -> Result:
     if not isinstance(model, nn.Module):
         raise NotRun("the model is not a torch module")
     twin = reloaded(model, context.seed + 99)
-    return problems(_differences(remembered(model, context), answers(twin, context)))
+    return problems(_differences(asked(model, context).answers, answers(twin, context)))
 
 
 def reloaded(model: Any, seed: int) -> Any:
@@ -83,16 +66,21 @@ def _options(model: Any) -> dict[str, Any]:
 
 @check("persistence.copy", Samples, meaning="a copy of the model differs, or shares its weights")
 def duplicate(model: Any, context: Context) -> Result:
-    """Copy the model, compare, then disturb the copy and compare the original with itself."""
-    before = remembered(model, context)
+    """Copy the model, compare, then disturb the copy and look at the tensors of the original."""
     twin = copy.deepcopy(model)
-    wrong = _differences(before, answers(twin, context))
-    if isinstance(twin, nn.Module):
-        with torch.no_grad():
-            for tensor in (*twin.parameters(), *twin.buffers()):
-                tensor.zero_()
-    wrong += [f"shared: {text}" for text in _differences(before, answers(model, context))]
-    return problems(wrong)
+    wrong = _differences(asked(model, context).answers, answers(twin, context))
+    if not isinstance(twin, nn.Module):
+        return problems(wrong)
+    before = {name: tensor.detach().clone() for name, tensor in _tensors(model)}
+    with torch.no_grad():
+        for _, tensor in _tensors(twin):
+            tensor.zero_()
+    shared = changed(before, {name: tensor.detach() for name, tensor in _tensors(model)})
+    return problems(wrong + [f"shared: {name}" for name in shared])
+
+
+def _tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from (*model.named_parameters(), *model.named_buffers())
 
 
 @check(
@@ -102,12 +90,7 @@ def duplicate(model: Any, context: Context) -> Result:
 )
 def pure(model: Any, context: Context) -> Result:
     """Ask every verb and compare weights, buffers and mode before and after."""
-    before, mode = state_of(model), getattr(model, "training", None)
-    answers(model, context)
-    wrong = [f"changed {name}" for name in changed(before, state_of(model))]
-    if getattr(model, "training", None) != mode:
-        wrong.append("changed from evaluation to training mode")
-    return problems(wrong)
+    return problems(asked(model, context).effects)
 
 
 @check(

@@ -110,14 +110,23 @@ class _Run:
             names = ", ".join(f"{k}={v}" for k, v in varied.items() if options.get(k) != v)
             taken = 0
             for spec in _for_variants(accepted):
-                taken += self.one(spec, varied, f"{describe(spec)}, {names}", quiet=True)
+                label = f"{describe(spec)}, {names}"
+                taken += self.one(spec, varied, label, quick=True, quiet=True)
                 if taken == 2:
                     break
             if not taken:
                 self.skipped.append(Skipped(names, "refused on every Spec that was tried"))
 
-    def one(self, spec: Spec, options: dict[str, Any], label: str, quiet: bool = False) -> bool:
-        """Check one new model; return False if the class refuses the Spec."""
+    def one(
+        self,
+        spec: Spec,
+        options: dict[str, Any],
+        label: str,
+        *,
+        quick: bool = False,
+        quiet: bool = False,
+    ) -> bool:
+        """Check one new model, with fewer draws if quick; return False if its class refuses."""
 
         def make(size: float = 0.5, **changes: Any) -> Any:
             try:
@@ -138,7 +147,7 @@ class _Run:
         except Exception as error:  # any fault of the model is a finding, not our crash
             self.fail("model.builds", label, "a model of this class cannot be made", error)
             return True
-        self.checks(model, Context(spec, self.seed, self.quick, variant), label)
+        self.checks(model, Context(spec, self.seed, self.quick or quick, variant), label)
         return True
 
     def checks(self, model: Any, context: Context, label: str) -> None:
