@@ -11,6 +11,7 @@ SIBLINGS = {"iwae": "vae", "beta-vae": "vae", "vampprior-vae": "vae", "iaf-vae":
 
 LONG = (
     "pixelcnn++", "pixelsnail", "pixel-transformer", "draw", "ladder-vae", "dbn", "vae", "m2",
+    "rbm", "row-lstm", "diagonal-bilstm", "multiscale-pixelrnn", "made",
 )  # fmt: skip
 """Models on which the whole kit takes more than half a minute of a core."""
 

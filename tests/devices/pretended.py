@@ -12,7 +12,8 @@ import this in a process of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from unittest import mock
@@ -21,7 +22,6 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
-from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 
@@ -96,31 +96,52 @@ def wrapped(tensor: Tensor) -> Tensor:
     return tensor if isinstance(tensor, Pretended) else Pretended(tensor)
 
 
-def unwrapped(tree: Any) -> Any:
-    """Return arguments with the tensors of the processor that those on the device hold."""
-    return tree_map_only(Pretended, lambda tensor: tensor.inner, tree)
+def mapped(tree: Any, function: Callable[[Tensor], Any]) -> Any:
+    """Return arguments or results with every tensor replaced by what a function makes of it.
+
+    Operations have lists and tuples; torch's own walk over all that there could be takes most of
+    the time of an operation.
+    """
+    if isinstance(tree, Tensor):
+        return function(tree)
+    if type(tree) in (tuple, list):
+        return type(tree)([mapped(part, function) for part in tree])
+    if type(tree) is dict:
+        return {key: mapped(part, function) for key, part in tree.items()}
+    return tree
+
+
+@functools.cache
+def shares_memory(func: Any) -> bool:
+    """Return whether what an operation returns may be, or lie in, one of its arguments."""
+    return any(value.alias_info is not None for value in func._schema.returns)
 
 
 def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Run one operation where its arguments lie, or where it was asked to put its result."""
-    name = func._schema.name
-    tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+    name, tensors = func._schema.name, []
+
+    def inside(tensor: Tensor) -> Tensor:
+        tensors.append(tensor)
+        return tensor.inner if isinstance(tensor, Pretended) else tensor
+
+    inner_args, inner_kwargs = mapped(args, inside), mapped(kwargs, inside)
     here = any(isinstance(tensor, Pretended) for tensor in tensors)
     asked = kwargs.get("device")
     to = here if asked is None else torch.device(asked).type == NAME
     if asked is not None:
-        kwargs = {**kwargs, "device": torch.device("cpu")}
+        inner_kwargs["device"] = torch.device("cpu")
     if here and name not in ("aten::_to_copy", "aten::copy_"):
         check_places(name, tensors)
     if crosses(name, tensors, to):
         CROSSINGS.append(name)
-    inside, options = unwrapped((args, kwargs))
-    out = func(*inside, **options)
-    if name in SAYS_A_NUMBER:
+    out = func(*inner_args, **inner_kwargs)
+    if name in SAYS_A_NUMBER or not to:
         return out
-    if to:
-        out = tree_map_only(Tensor, wrapped, out)
-    return return_and_correct_aliasing(func, args, kwargs, out) if here and to else out
+    out = mapped(out, wrapped)
+    if here and shares_memory(func):
+        return return_and_correct_aliasing(func, args, kwargs, out)
+    return out
 
 
 def check_places(name: str, tensors: list[Tensor]) -> None:

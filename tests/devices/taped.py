@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 TAGS = {
     torch.Tag.data_dependent_output: "asks for a number",
@@ -62,7 +61,10 @@ class Tape(TorchDispatchMode):
 
 
 def _tensors(tree: Any) -> list[Tensor]:
-    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
+    if isinstance(tree, Tensor):
+        return [tree]
+    parts = tree if isinstance(tree, (tuple, list)) else ()
+    return [tensor for part in parts for tensor in _tensors(part)]
 
 
 def tape(run: Callable[[], Tensor]) -> tuple[Tensor, Callable[[], None]]:
