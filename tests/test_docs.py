@@ -7,11 +7,8 @@ are cut to a few seconds, so that the pages can show realistic ones.
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 import shlex
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +16,7 @@ from types import ModuleType
 import pytest
 
 import genus
+from genus.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -91,7 +89,7 @@ def test_python_runs(page, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", WALKED, ids=lambda p: p.name)
-def test_walk_through(page, tmp_path, monkeypatch):
+def test_walk_through(page, tmp_path, monkeypatch, capsys):
     """Every command and every Python block of the tutorial runs, in the order of the page."""
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {"__name__": "__main__"}
@@ -103,22 +101,17 @@ def test_walk_through(page, tmp_path, monkeypatch):
             execute(block, page, namespace)
         for words in commands(block) if block.kind in SHELL else []:
             if words[0] == "genus":
-                call(words, f"{page.name}:{block.line}")
+                call(words, f"{page.name}:{block.line}", capsys)
         ran += 1
     assert ran >= 5
 
 
-def call(words: list[str], where: str) -> None:
-    """Run a command of genus in a process of its own."""
+def call(words: list[str], where: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Run a command of genus in this process: a new one would import torch for two seconds."""
     line = hurried(shlex.join(words[1:]))
-    done = subprocess.run(
-        [sys.executable, "-m", "genus", *shlex.split(line)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert done.returncode == 0, f"{where}: genus {line}\n{done.stdout}{done.stderr}"
+    code = main(shlex.split(line))
+    said = capsys.readouterr()
+    assert code == 0, f"{where}: genus {line}\n{said.out}{said.err}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
