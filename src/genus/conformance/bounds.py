@@ -186,19 +186,21 @@ def with_small_latents(model: Any, context: Context) -> list[tuple[Any, Tensor, 
     Raises:
         NotRun: there is no such model.
     """
-    found: list[tuple[Any, Tensor, Tensor]] | None = context.memory.get("small latents")
-    if found is None:
-        models = [] if context.variant is None else [context.variant(latents=z) for z in (1, 2)]
-        candidates = [m for m in models if m is not None] or [model]
-        sizes = [latent_size(candidate, context) for candidate in candidates]
-        found = context.memory["small latents"] = [
-            (candidate, *latent_grid(candidate, size))
-            for candidate, size in zip(candidates, sizes, strict=True)
-            if size in (1, 2)
-        ]
+    found = context.once("small latents", lambda: _with_small_latents(model, context))
     if not found:
         raise NotRun("needs 1 or 2 latents, and the class has no option called latents")
     return found
+
+
+def _with_small_latents(model: Any, context: Context) -> list[tuple[Any, Tensor, Tensor]]:
+    models = [] if context.variant is None else [context.variant(latents=z) for z in (1, 2)]
+    candidates = [m for m in models if m is not None] or [model]
+    sizes = [latent_size(candidate, context) for candidate in candidates]
+    return [
+        (candidate, *latent_grid(candidate, size))
+        for candidate, size in zip(candidates, sizes, strict=True)
+        if size in (1, 2)
+    ]
 
 
 @torch.no_grad()
@@ -246,7 +248,7 @@ def few_states(spec: Spec) -> bool:
 @check("bounds.elbo", Bounded, Decodes, where=small, meaning=NOT_A_BOUND)
 def elbo_below(model: Any, context: Context) -> Iterator[Outcome]:
     """Compare the mean ELBO with the true log-likelihood."""
-    for other, x, y, truth in _truths(model, context):
+    for other, x, y, truth in context.once("truths", lambda: _truths(model, context)):
         found = elbo_of(other, x, y, context)
         yield _not_above(found, truth, "ELBO")
 
@@ -262,7 +264,7 @@ def iwae_meets(model: Any, context: Context) -> Iterator[Outcome]:
     """Compare IWAE at a large k with the true log-likelihood, from both sides."""
     # Enough repetitions to know the error: with a handful it is too small now and then.
     k, times = (250, 16) if context.quick else (500, 20)
-    for other, x, y, truth in _truths(model, context):
+    for other, x, y, truth in context.once("truths", lambda: _truths(model, context)):
         found = iwae_of(other, x, k, y, context, times)
         yield _not_above(found, truth, f"IWAE({k})")
         yield _not_below(found, truth, f"IWAE({k})")
@@ -285,16 +287,13 @@ Truth = tuple[Any, Tensor, Tensor | None, Tensor]
 
 def _truths(model: Any, context: Context) -> list[Truth]:
     """Return models with few latents, examples, labels and their true log-likelihoods."""
-    found: list[Truth] | None = context.memory.get("truths")
-    if found is None:
-        x = context.examples(4)
-        label = None if context.spec.classes is None else context.spec.classes - 1
-        y = None if label is None else torch.full((4,), label)
-        found = context.memory["truths"] = [
-            (other, x, y, log_marginal(other, x, label, z_GZ, log_mass_G))
-            for other, z_GZ, log_mass_G in with_small_latents(model, context)
-        ]
-    return found
+    x = context.examples(4)
+    label = None if context.spec.classes is None else context.spec.classes - 1
+    y = None if label is None else torch.full((4,), label)
+    return [
+        (other, x, y, log_marginal(other, x, label, z_GZ, log_mass_G))
+        for other, z_GZ, log_mass_G in with_small_latents(model, context)
+    ]
 
 
 @check(

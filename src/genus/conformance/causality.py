@@ -35,7 +35,7 @@ def order(model: Any, context: Context) -> Result:
 @check("causality.perturbation", Conditionals, meaning=LEAK)
 def perturbation(model: Any, context: Context) -> Result:
     """Change one input entry at a time, evaluating."""
-    found = context.memory["effects"] = effects(model.eval(), context)
+    found = context.once("effects", lambda: effects(model.eval(), context))
     return _leak(found, model, context.spec)
 
 
@@ -67,8 +67,7 @@ def visible(model: Any, context: Context) -> Result:
     """Report the share of legal pairs of entries that have an effect, and the blind ones."""
     if context.spec.dims > MOST_ENTRIES:
         raise NotRun(f"more than {MOST_ENTRIES} entries")
-    found = context.memory.get("effects") or effects(model.eval(), context)
-    effect_DD = found[0]
+    effect_DD, _ = context.once("effects", lambda: effects(model.eval(), context))
     blind_DD = legal(model) & (effect_DD <= EFFECT)
     pairs = int(legal(model).sum())
     share = 1 - int(blind_DD.sum()) / max(pairs, 1)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from torch import Tensor
 from genus.capabilities import supports
 from genus.spec import Batch, Spec
 
+T = TypeVar("T")
 ENUMERABLE_STATES = 70_000
 """Spaces of at most so many examples are enumerated."""
 IMAGES = 64
@@ -83,7 +84,7 @@ class Context:
         quick: whether to spend less on each check.
         variant: makes another model of the same class on the same data with some options
             replaced; None where that is not possible. It returns None if there is no such option.
-        memory: what one check leaves for another about the same model.
+        memory: what one check leaves for another about the same model, see `once`.
     """
 
     spec: Spec
@@ -91,6 +92,16 @@ class Context:
     quick: bool = False
     variant: Callable[..., Any] | None = field(default=None, compare=False)
     memory: dict[str, Any] = field(default_factory=dict, compare=False)
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """Return what the first check that asked under this name has made.
+
+        It must be made of the model as it is handed to each check.
+        """
+        if name not in self.memory:
+            self.memory[name] = make()
+        found: T = self.memory[name]
+        return found
 
     def generator(self, salt: int = 0) -> torch.Generator:
         """Return a generator that is the same at every call with the same ``salt``."""

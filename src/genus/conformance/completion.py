@@ -40,11 +40,10 @@ def _to_complete(context: Context) -> tuple[Tensor, Tensor, Tensor | None]:
 
 def _completed(model: Any, context: Context) -> Completion:
     """Return those examples completed by the model as it is handed to each check, drawn once."""
-    done: Completion | None = context.memory.get("completed")
-    if done is None:
-        x, mask, y = _to_complete(context)
-        done = model.complete(x, mask, y=y, generator=context.generator())
-        context.memory["completed"] = done
+    x, mask, y = _to_complete(context)
+    done: Completion = context.once(
+        "completed", lambda: model.complete(x, mask, y=y, generator=context.generator())
+    )
     return done
 
 

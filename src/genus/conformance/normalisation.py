@@ -85,12 +85,9 @@ def grid(model: Any, context: Context) -> tuple[Tensor, float, Tensor]:
 
     The grid goes over 10 standard deviations of the model's own draws each way.
     """
-    found: tuple[Tensor, float, Tensor] | None = context.memory.get("grid")
-    if found is None:
-        points, cell = _points(model, context)
-        log_p_S = _log_density(model, context.spec, points)
-        found = context.memory["grid"] = points, cell, log_p_S
-    return found
+    points, cell = context.once("grid", lambda: _points(model, context))
+    log_p_S = context.once("density", lambda: _log_density(model, context.spec, points))
+    return points, cell, log_p_S
 
 
 def _points(model: Any, context: Context) -> tuple[Tensor, float]:

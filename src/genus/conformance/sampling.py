@@ -106,11 +106,8 @@ def count(model: Any, context: Context) -> Result:
 
 def _drawn(model: Any, context: Context) -> Tensor:
     """Return a few samples of the model as it is handed to each check, drawn once."""
-    found: Tensor | None = context.memory.get("drawn")
-    if found is None:
-        n = 2 if is_large(context.spec) else 64
-        found = context.memory["drawn"] = _labelled(model, context, n)
-    return found
+    n = 2 if is_large(context.spec) else 64
+    return context.once("drawn", lambda: _labelled(model, context, n))
 
 
 def _labelled(model: Any, context: Context, n: int, salt: int = 3) -> Tensor:

@@ -124,14 +124,15 @@ class Asked:
 
 def asked(model: Any, context: Context) -> Asked:
     """Return what the model says as it is handed to each check; call it before all else."""
-    found: Asked | None = context.memory.get("asked")
-    if found is None:
-        before, mode = state_of(model), getattr(model, "training", None)
-        # A model that draws from the global generators answers later questions otherwise.
-        with global_seed(context.seed + 1):
-            said = answers(model, context)
-        effects = [f"changed {name}" for name in changed(before, state_of(model))]
-        if getattr(model, "training", None) != mode:
-            effects.append("changed from evaluation to training mode")
-        found = context.memory["asked"] = Asked(said, effects)
-    return found
+    return context.once("asked", lambda: _ask(model, context))
+
+
+def _ask(model: Any, context: Context) -> Asked:
+    before, mode = state_of(model), getattr(model, "training", None)
+    # A model that draws from the global generators answers later questions otherwise.
+    with global_seed(context.seed + 1):
+        said = answers(model, context)
+    effects = [f"changed {name}" for name in changed(before, state_of(model))]
+    if getattr(model, "training", None) != mode:
+        effects.append("changed from evaluation to training mode")
+    return Asked(said, effects)
