@@ -18,7 +18,7 @@ ENUMERABLE = (
 
 LARGER = (
     Spec(shape=(1, 6, 5), levels=2),
-    Spec(shape=(3, 4, 3), levels=256),
+    Spec(shape=(3, 3, 2), levels=256),
     Spec(shape=(3, 5, 3), levels=17, classes=3),
     Spec(shape=(1, 8, 8), levels=17, classes=2),
 )
