@@ -10,6 +10,7 @@ from pretended import DEVICE, pretended
 import genus
 from genus.capabilities import Fits, Trains, supports
 from genus.errors import SpecError
+from genus.families import latent
 from genus.random import BatchNoise
 from genus.registry import list_models
 from genus.spec import Batch, Spec
@@ -21,6 +22,12 @@ SPECS = {
     "real": Spec(shape=(4,), classes=2),
 }
 N = 12
+
+
+@pytest.fixture(autouse=True)
+def _few_sweeps(monkeypatch):
+    """Let latent models complete in few sweeps: more of them cross no other border."""
+    monkeypatch.setattr(latent, "SWEEPS", 2)
 
 
 def example(spec):

@@ -11,8 +11,8 @@ from genus.registry import list_models
 from genus.spec import Spec
 from genus.training import Hook, TrainConfig, runner, train
 
-SPEC = Spec(shape=(2, 8, 8), levels=2, classes=3)
-PLAIN = Spec(shape=(1, 8, 8), levels=3)
+SPEC = Spec(shape=(2, 4, 4), levels=2, classes=3)
+PLAIN = Spec(shape=(1, 4, 4), levels=3)
 
 
 class PretendedEngine(runner.Engine):

@@ -174,23 +174,34 @@ class Functions(TorchFunctionMode):
     """Does what torch does above its operations, out of sight of `Operations`."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        options = dict(kwargs or {})
-        if func in (torch.tensor, torch.as_tensor) or func is Tensor.new_tensor:
-            device = options.pop("device", None)
-            if func is Tensor.new_tensor:
-                like, *args = args
-                options.setdefault("dtype", like.dtype)
-                device, func = device or like.device, torch.tensor
-            made = func(*args, **options)
-            return made if device is None else made.to(device)
-        if func is Tensor.tolist and isinstance(args[0], Pretended):
-            CROSSINGS.append("tolist")
-            return args[0].inner.tolist()
-        if func in (torch._VF.lstm_cell, torch.lstm_cell):
-            return lstm_cell(*args)
-        if func is torch.lstm:
-            return lstm(*args)
-        return func(*args, **options)
+        own = INSTEAD.get(func)
+        return func(*args, **(kwargs or {})) if own is None else own(*args, **(kwargs or {}))
+
+
+def made_of(data: Any, *, device: Any = None, **options: Any) -> Tensor:
+    """Return what torch.tensor does, made on the processor and carried."""
+    made = torch.tensor(data, **options)
+    return made if device is None else made.to(device)
+
+
+def as_tensor(data: Any, *, device: Any = None, **options: Any) -> Tensor:
+    """Return what torch.as_tensor does."""
+    made = torch.as_tensor(data, **options)
+    return made if device is None else made.to(device)
+
+
+def made_like(like: Tensor, data: Any, *, device: Any = None, **options: Any) -> Tensor:
+    """Return what Tensor.new_tensor does."""
+    options.setdefault("dtype", like.dtype)
+    return torch.tensor(data, **options).to(device or like.device)
+
+
+def as_list(tensor: Tensor) -> Any:
+    """Return what Tensor.tolist does, and note that it was asked."""
+    if isinstance(tensor, Pretended):
+        CROSSINGS.append("tolist")
+        return tensor.inner.tolist()
+    return tensor.tolist()
 
 
 def lstm_cell(
@@ -213,6 +224,18 @@ def lstm(x: Tensor, start: Any, weights: Any, *_: Any) -> tuple[Tensor, Tensor, 
         h, c = lstm_cell(x_t, (h, c), *weights)
         states.append(h)
     return torch.stack(states, 1), h, c
+
+
+INSTEAD: dict[Any, Any] = {
+    torch.tensor: made_of,
+    torch.as_tensor: as_tensor,
+    Tensor.new_tensor: made_like,
+    Tensor.tolist: as_list,
+    torch._VF.lstm_cell: lstm_cell,
+    torch.lstm_cell: lstm_cell,
+    torch.lstm: lstm,
+}
+"""What is done in place of torch's functions."""
 
 
 @contextmanager
