@@ -16,7 +16,7 @@ def verify(target: str, /, *, quick: Flag = False, seed: int = 0, json: output.J
 
     Args:
         target: A model's name, a run folder, or module:Class (also file.py:Class).
-        quick: Fewer shapes and draws: seconds instead of half a minute.
+        quick: Fewer shapes and draws, in a fraction of the time.
         seed: Seed of the checks.
         json: Print JSON to stdout.
 

@@ -34,7 +34,7 @@ def verify(
         model: an instance, a class, a registered name or ``"module:Class"``.
         specs: data to verify the class on; the kit's own if left out.
         seed: of everything random; same seed, same report.
-        quick: fewer Specs and draws, for seconds instead of half a minute.
+        quick: fewer Specs and draws, in a fraction of the time.
 
     Returns:
         a report; ``report.passed`` is false if any check failed or none could run.
