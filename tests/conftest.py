@@ -1,12 +1,19 @@
-"""Fixtures for tests that need real data."""
+"""What all tests share: fixtures for real data, and less work for the garbage collector."""
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector thousands of tests that live to the end: 4 % of all time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
