@@ -11,7 +11,7 @@ import pytest
 
 
 def pytest_collection_finish() -> None:
-    """Spare the garbage collector thousands of tests that live to the end: 4 % of all time."""
+    """Spare the garbage collector thousands of tests that live to the end."""
     gc.collect()
     gc.freeze()
 

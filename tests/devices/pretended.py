@@ -178,15 +178,11 @@ class Functions(TorchFunctionMode):
         return func(*args, **(kwargs or {})) if own is None else own(*args, **(kwargs or {}))
 
 
-def made_of(data: Any, *, device: Any = None, **options: Any) -> Tensor:
-    """Return what torch.tensor does, made on the processor and carried."""
-    made = torch.tensor(data, **options)
-    return made if device is None else made.to(device)
-
-
-def as_tensor(data: Any, *, device: Any = None, **options: Any) -> Tensor:
-    """Return what torch.as_tensor does."""
-    made = torch.as_tensor(data, **options)
+def carried(
+    make: Callable[..., Tensor], data: Any, *, device: Any = None, **options: Any
+) -> Tensor:
+    """Return what torch.tensor or torch.as_tensor does, made on the processor and carried."""
+    made = make(data, **options)
     return made if device is None else made.to(device)
 
 
@@ -227,8 +223,8 @@ def lstm(x: Tensor, start: Any, weights: Any, *_: Any) -> tuple[Tensor, Tensor, 
 
 
 INSTEAD: dict[Any, Any] = {
-    torch.tensor: made_of,
-    torch.as_tensor: as_tensor,
+    torch.tensor: functools.partial(carried, torch.tensor),
+    torch.as_tensor: functools.partial(carried, torch.as_tensor),
     Tensor.new_tensor: made_like,
     Tensor.tolist: as_list,
     torch._VF.lstm_cell: lstm_cell,
