@@ -63,7 +63,7 @@ class ExampleNoise:
         self.dtype = dtype
         self._keys = torch.randint(2**63 - 1, (n,), generator=generator, device=source).tolist()
         self._draws = 0
-        # One generator goes from stream to stream: making another for each costs several times more.
+        # One generator goes from stream to stream: another for each costs several times more.
         self._philox = np.random.Philox(key=0)
         self._source, self._begin = np.random.Generator(self._philox), self._philox.state
 
